@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The facade: a photograph in, a photograph in colour out, in two calls.
+//
+//     predict   photograph -> chroma field and features    network; slow; to be kept
+//     apply     field x settings x rows -> rows             per pixel; fast; bounded memory
+//
+// Both run on one long-lived engine thread of the colorizer (OpenMP keeps a pool per thread); the
+// callbacks of CzPhoto and CzProgress are called on the CALLER's thread, which waits meanwhile.
+#pragma once
+
+#include <cz/backend.h>
+#include <cz/field.h>
+#include <cz/settings.h>
+
+G_BEGIN_DECLS
+
+// Rows are encoded sRGB, three floats a pixel, top first. Photographs are read through their L*,
+// so that grey, sepia and colour ones are all welcome.
+typedef struct {
+    int32_t width, height; // at least 1
+    bool (*read_rows)(void *user, int32_t y, int32_t n_rows, float *rgb, GError **error);
+    bool (*write_rows)(void *user, int32_t y, int32_t n_rows, const float *rgb, GError **error);
+    void *user;
+} CzPhoto;
+
+typedef struct CzColorizer CzColorizer;
+typedef struct CzChroma CzChroma;
+
+typedef struct {
+    const char *weights; // NULL or "": the bundled ones (cz_weights_bundled)
+    const char *device;  // NULL: auto
+    bool bf16;           // activations in BF16
+    int threads;         // 0: all available cores
+} CzColorizerOptions;
+
+// CZ_ERROR_IO, FORMAT, MODEL (weights), BACKEND (device), MEMORY.
+CzColorizer *cz_colorizer_new(const CzColorizerOptions *options, GError **error);
+void cz_colorizer_free(CzColorizer *colorizer);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzColorizer, cz_colorizer_free)
+const CzDeviceInfo *cz_colorizer_device(const CzColorizer *colorizer);
+
+// Reads all rows once (twice the band is all that is held), runs the network at the weights'
+// working sizes. progress 0 to 1, may be NULL. The chroma is the caller's.
+CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo, const CzProgress *progress,
+                               GError **error);
+void cz_chroma_free(CzChroma *chroma);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzChroma, cz_chroma_free)
+const CzField *cz_chroma_field(const CzChroma *chroma); // borrowed
+
+// Reads rows, colours them, writes rows, band by band. L* of what is written is L* of what was
+// read, up to the rounding of float.
+bool cz_chroma_apply(const CzChroma *chroma, CzColorizer *colorizer, const CzSettings *settings, const CzPhoto *photo,
+                     const CzProgress *progress, GError **error);
+// The same for rows in memory: n_rows rows from row y on of the photograph that chroma is for.
+// Thread-safe; uses the calling thread only. rgb_out may be rgb.
+void cz_chroma_apply_rows(const CzChroma *chroma, const CzSettings *settings, int32_t y, int32_t n_rows,
+                          const float *rgb, float *rgb_out);
+
+// Path of weights/photo.safetensors: COLORIZE_WEIGHTS, beside the build, or installed. The caller frees.
+// NULL with CZ_ERROR_IO naming the places looked at.
+char *cz_weights_bundled(GError **error);
+
+G_END_DECLS

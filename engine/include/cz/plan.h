@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// Devices, stores of named tensors, and plans: one graph, one device, fixed shapes, many runs.
+//
+// A plan knows the bytes it needs before anything is allocated, and allocates nothing in a run.
+// One thread at a time per device and everything on it.
+#pragma once
+
+#include <cz/backend.h>
+#include <cz/graph.h>
+#include <cz/model.h>
+
+G_BEGIN_DECLS
+
+// ---- devices ----------------------------------------------------------------------------------
+
+// All devices that open here: the CPU backend's "cpu" first, then others, "reference" last. The
+// list is made once per process and borrowed. Backends that could not be loaded have a sentence in
+// notes (NULL-terminated, borrowed).
+const CzDeviceInfo *cz_devices(size_t *n_devices, const char *const **notes);
+
+typedef struct CzEngineDevice CzEngineDevice;
+// id: "auto" or NULL = the best that opens; "cpu" = oneDNN, or the reference backend where it is
+// missing; "reference"; "cuda", "cuda:N". CZ_ERROR_BACKEND for an unknown or unusable one.
+CzEngineDevice *cz_device_open(const char *id, GError **error);
+void cz_device_close(CzEngineDevice *device); // accepts NULL; stores and plans must be gone
+const CzDeviceInfo *cz_device_info(const CzEngineDevice *device);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzEngineDevice, cz_device_close)
+
+// ---- store --------------------------------------------------------------------------------------
+
+// Named F32 tensors on a device, shared by plans: parameters, optimizer state, moving averages.
+typedef struct CzStore CzStore;
+CzStore *cz_store_new(CzEngineDevice *device);
+void cz_store_free(CzStore *store);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzStore, cz_store_free)
+
+// data: NHWC (for filters: out, kh, kw, in), or NULL for zeros. An existing name must have the
+// same shape, and is overwritten.
+bool cz_store_add(CzStore *store, const char *name, CzShape shape, const float *data, GError **error);
+bool cz_store_has(const CzStore *store, const char *name, CzShape *shape); // shape may be NULL
+bool cz_store_read(CzStore *store, const char *name, float *data, GError **error);
+bool cz_store_write(CzStore *store, const char *name, const float *data, GError **error);
+size_t cz_store_n(const CzStore *store);
+const char *cz_store_name(const CzStore *store, size_t index); // in order of adding; borrowed
+// All tensors of a file, turned from OIHW: rank 4 = (n, c, h, w), 1 = (1, c, 1, 1), 0 = scalar.
+bool cz_store_load(CzStore *store, const CzModelFile *file, GError **error);
+// Appends tensors whose names begin with prefix (NULL: all) to a writer, in file order (OIHW;
+// shape (1, c, 1, 1) as rank 1). strip: cut the prefix off the name.
+bool cz_store_save(CzStore *store, CzModelWriter *writer, const char *prefix, bool strip, CzDtype dtype, GError **error);
+
+// ---- plan ---------------------------------------------------------------------------------------
+
+typedef struct CzPlan CzPlan;
+
+typedef struct {
+    bool frozen;  // parameters do not change while the plan lives: filters are packed once
+    bool poison;  // tests: fill memory with NaN before its first use in every run
+} CzPlanOptions;
+
+// The nodes that the outputs need, on this device. Every PARAM must be in the store with the right
+// shape (CZ_ERROR_MODEL). graph may be freed after the plan, not before. options may be NULL.
+CzPlan *cz_plan_new(CzEngineDevice *device, CzStore *store, const CzGraph *graph, const CzValue *outputs,
+                    size_t n_outputs, const CzPlanOptions *options, GError **error);
+void cz_plan_free(CzPlan *plan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzPlan, cz_plan_free)
+
+size_t cz_plan_arena_bytes(const CzPlan *plan); // activations, after sharing
+size_t cz_plan_total_bytes(const CzPlan *plan); // with scratch and packed filters, without the store
+
+// input: an INPUT of the graph; output: one of outputs. F32, n_elements must match. An input keeps
+// its data only until the end of the next run.
+bool cz_plan_write(CzPlan *plan, CzValue input, const float *data, size_t n_elements, GError **error);
+bool cz_plan_run(CzPlan *plan, const CzProgress *progress, GError **error);
+bool cz_plan_read(CzPlan *plan, CzValue output, float *data, size_t n_elements, GError **error);
+
+// Text: one line a step with kernel, shapes, offset, time of the last run; the caller frees.
+char *cz_plan_dump(const CzPlan *plan);
+// Sums the last run's time by op name: "conv2d 41.2 % ..." for benches; the caller frees.
+char *cz_plan_profile(const CzPlan *plan);
+
+G_END_DECLS

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The user's settings: one table, from which PDB arguments, options, widgets, ranges and help come.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef enum { CZ_OUTPUT_LAYER, CZ_OUTPUT_IN_PLACE, CZ_OUTPUT_IMAGE } CzOutput;
+
+typedef struct {
+    double strength;   // 0 to 2: factor on chroma
+    double warmth;     // -1 to 1
+    int32_t output;    // CzOutput
+    int32_t hints;     // drawable or -1 (plug-in only)
+    double reach;      // 0 to 1
+    int32_t tile_size; // 0 auto, -1 off, else pixels
+    int32_t keep_tone; // 0, 1
+    char device[32];
+    char weights[4096]; // "" = bundled
+} CzSettings;
+
+typedef enum { CZ_SETTING_FLOAT, CZ_SETTING_INT, CZ_SETTING_DRAWABLE, CZ_SETTING_STRING } CzSettingType;
+
+typedef struct {
+    const char *key;   // PDB argument and option name: "tile-size"
+    CzSettingType type;
+    double min, max, initial;
+    const char *initial_text; // strings
+    size_t offset, size;      // in CzSettings
+    const char *label, *help; // translatable (N_)
+    const char *later;        // not NULL: only the initial value is served yet, and this is why
+} CzSettingRow;
+
+// In the order of the PDB procedure's arguments 3 to 11.
+const CzSettingRow *cz_settings(size_t *n_rows);
+void cz_settings_init(CzSettings *settings); // defaults
+
+// CZ_ERROR_ARGUMENT: "strength is 3, allowed is 0 to 2", "warmth is not a number", "... not available yet".
+bool cz_settings_check(const CzSettings *settings, GError **error);
+// From text, as options and preset files give it; C locale whatever the user's is.
+bool cz_settings_parse(CzSettings *settings, const char *key, const char *value, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The generator: a U-Net on an EfficientNet-lite0 encoder (design.md, Network). One definition for
+// training and inference.
+#pragma once
+
+#include <cz/graph.h>
+#include <cz/model.h>
+
+G_BEGIN_DECLS
+
+typedef struct {
+    int32_t n_inputs;   // channels of the input; 1
+    int32_t widths[4];  // decoder, from 1/16 to 1/2; 128, 96, 64, 48
+    int32_t context;    // 1: a 1x1 of the global mean is added at the bottom
+} CzUnetParams;
+
+extern const CzUnetParams cz_unet_default;
+
+typedef struct {
+    CzValue chroma;   // (n, 2, h/2, w/2) a*b*/100, F32
+    CzValue features; // (n, widths[1], h/8, w/8), F32: what hints are spread by
+} CzUnetOutput;
+
+// lightness: (n, n_inputs, h, w) F32, L*/50 - 1; sizes divided by two round up. dtype: of the
+// activations.
+CzUnetOutput cz_unet_build(CzGraph *graph, CzValue lightness, const CzUnetParams *params, CzDtype dtype);
+
+// One tensor of the network: its name and shape, and how training starts it.
+typedef struct {
+    char name[48];
+    CzShape shape;
+    bool encoder;
+} CzUnetTensor;
+// Calls visit for every tensor, in order; stops and returns FALSE when visit does.
+bool cz_unet_each(const CzUnetParams *params, bool (*visit)(void *user, const CzUnetTensor *tensor), void *user);
+
+// Hyper-parameters from a file's metadata, and every tensor checked against them (CZ_ERROR_MODEL
+// names the first that is missing or of another shape).
+bool cz_unet_read(CzUnetParams *params, const CzModelFile *file, GError **error);
+void cz_unet_write(const CzUnetParams *params, CzModelWriter *writer); // metadata only
+
+G_END_DECLS
