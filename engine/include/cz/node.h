@@ -35,6 +35,9 @@ typedef struct {
     int32_t stride, dilation, groups;
     int32_t pad_top, pad_left, pad_bottom, pad_right;
     CzActivation activation; // applied last: act(conv + bias + residual)
+    // Set by cz_conv2d() from what it is given; callers leave them FALSE. CONV2D's sources are
+    // src, filter, then the bias if has_bias, then the residual if has_residual.
+    bool has_bias, has_residual;
 } CzConvParams;
 
 typedef enum { CZ_MATH_ABS, CZ_MATH_SQRT, CZ_MATH_EXP, CZ_MATH_LOG, CZ_MATH_RECIPROCAL, CZ_MATH_SIGN, CZ_MATH_SQUARE } CzMath;
