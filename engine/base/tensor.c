@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// Shapes, byte counts, and conversions between element types.
+#include <cz/tensor.h>
+
+#include <string.h>
+
+#include <cz/error.h>
+
+#include "base/clones.h"
+
+const char *cz_dtype_name(CzDtype dtype)
+{
+    static const char *const names[] = {[CZ_F32] = "F32", [CZ_BF16] = "BF16", [CZ_F16] = "F16"};
+    return names[dtype];
+}
+
+char *cz_shape_format(CzShape s)
+{
+    return g_strdup_printf("%dx%dx%dx%d", s.n, s.c, s.h, s.w);
+}
+
+bool cz_shape_bytes(CzShape shape, CzDtype dtype, size_t *n_bytes, GError **error)
+{
+    const int32_t dims[] = {shape.n, shape.c, shape.h, shape.w};
+    gsize total = cz_dtype_size(dtype);
+    bool sound = true;
+    for (int i = 0; i < 4; i++)
+        sound = sound && dims[i] >= 1 && g_size_checked_mul(&total, total, (gsize)dims[i]);
+    // Offsets are computed as ptrdiff_t in places: half of the address space is enough.
+    if (!sound || total > G_MAXSSIZE) {
+        g_autofree char *text = cz_shape_format(shape);
+        g_set_error(error, CZ_ERROR, CZ_ERROR_SHAPE,
+                    "shape %s: every dimension must be at least 1 and the tensor must fit in memory", text);
+        return false;
+    }
+    if (n_bytes)
+        *n_bytes = total;
+    return true;
+}
+
+static inline uint32_t float_bits(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static inline float bits_float(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+// A NaN keeps a set mantissa bit, or it would round to infinity.
+static inline uint16_t to_bf16(float value)
+{
+    uint32_t bits = float_bits(value);
+    uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    return (uint16_t)(value != value ? (bits >> 16) | 0x40u : rounded);
+}
+
+CZ_CLONES
+void cz_f32_to_bf16(uint16_t *restrict dst, const float *restrict src, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        dst[i] = to_bf16(src[i]);
+}
+
+CZ_CLONES
+void cz_bf16_to_f32(float *restrict dst, const uint16_t *restrict src, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        dst[i] = bits_float((uint32_t)src[i] << 16);
+}
+
+// IEEE 754 binary16, round to nearest even. Adding a magic number lets the float unit do the
+// rounding of subnormals.
+static inline uint16_t to_f16(float value)
+{
+    uint32_t bits = float_bits(value), sign = (bits >> 16) & 0x8000u;
+    bits &= 0x7fffffffu;
+    if (bits >= 0x7f800000u) // infinity, NaN
+        return (uint16_t)(sign | 0x7c00u | (bits > 0x7f800000u ? 0x200u : 0u));
+    if (bits < 0x38800000u) { // below 2^-14: subnormal in F16
+        float magic = bits_float(0x3f000000u) + bits_float(bits); // 0.5: ulp is 2^-24
+        return (uint16_t)(sign | (float_bits(magic) - 0x3f000000u));
+    }
+    uint32_t rounded = bits + 0xc8000fffu + ((bits >> 13) & 1u);
+    uint32_t half = rounded >> 13;
+    return (uint16_t)(sign | (half > 0x7c00u ? 0x7c00u : half));
+}
+
+static inline float from_f16(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, rest = half & 0x7fffu;
+    if (rest >= 0x7c00u)
+        return bits_float(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
+    if (rest < 0x400u) { // subnormal: rest * 2^-24
+        float value = (float)rest * 0x1p-24f;
+        return sign ? -value : value;
+    }
+    return bits_float(sign | ((rest << 13) + 0x38000000u));
+}
+
+void cz_f32_to_f16(uint16_t *dst, const float *src, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        dst[i] = to_f16(src[i]);
+}
+
+void cz_f16_to_f32(float *dst, const uint16_t *src, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        dst[i] = from_f16(src[i]);
+}
+
+void cz_view_to_f32(float *dst, const CzView *src)
+{
+    size_t n = cz_shape_count(src->shape);
+    if (src->dtype == CZ_F32)
+        memcpy(dst, src->data, n * sizeof *dst);
+    else if (src->dtype == CZ_BF16)
+        cz_bf16_to_f32(dst, src->data, n);
+    else
+        cz_f16_to_f32(dst, src->data, n);
+}
+
+void cz_view_from_f32(CzView *dst, const float *src)
+{
+    size_t n = cz_shape_count(dst->shape);
+    if (dst->dtype == CZ_F32)
+        memcpy(dst->data, src, n * sizeof *src);
+    else if (dst->dtype == CZ_BF16)
+        cz_f32_to_bf16(dst->data, src, n);
+    else
+        cz_f32_to_f16(dst->data, src, n);
+}
