@@ -2,4 +2,4 @@
 // The engine's error domain.
 #include <cz/error.h>
 
-G_DEFINE_QUARK(cz-error-quark, cz_error)
+G_DEFINE_QUARK(cz - error - quark, cz_error)

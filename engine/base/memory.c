@@ -47,8 +47,8 @@ void *cz_memory_alloc(size_t n_bytes, const char *what, GError **error)
     if (!cz_fault(CZ_FAULT_MEMORY) && g_size_checked_add(&padded, n_bytes, 2 * ALIGNMENT - 1))
         block = aligned_alloc(ALIGNMENT, padded / ALIGNMENT * ALIGNMENT);
     if (!block) {
-        g_set_error(error, CZ_ERROR, CZ_ERROR_MEMORY, "out of memory: cannot allocate %zu bytes for %s", n_bytes,
-                    what);
+        g_set_error(error, CZ_ERROR, CZ_ERROR_MEMORY,
+                    "out of memory: cannot allocate %zu bytes for %s", n_bytes, what);
         return NULL;
     }
     *(size_t *)block = n_bytes;

@@ -29,8 +29,9 @@ bool cz_shape_bytes(CzShape shape, CzDtype dtype, size_t *n_bytes, GError **erro
     // Offsets are computed as ptrdiff_t in places: half of the address space is enough.
     if (!sound || total > G_MAXSSIZE) {
         g_autofree char *text = cz_shape_format(shape);
-        g_set_error(error, CZ_ERROR, CZ_ERROR_SHAPE,
-                    "shape %s: every dimension must be at least 1 and the tensor must fit in memory", text);
+        g_set_error(
+            error, CZ_ERROR, CZ_ERROR_SHAPE,
+            "shape %s: every dimension must be at least 1 and the tensor must fit in memory", text);
         return false;
     }
     if (n_bytes)
@@ -82,7 +83,7 @@ static inline uint16_t to_f16(float value)
     bits &= 0x7fffffffu;
     if (bits >= 0x7f800000u) // infinity, NaN
         return (uint16_t)(sign | 0x7c00u | (bits > 0x7f800000u ? 0x200u : 0u));
-    if (bits < 0x38800000u) { // below 2^-14: subnormal in F16
+    if (bits < 0x38800000u) {                                     // below 2^-14: subnormal in F16
         float magic = bits_float(0x3f000000u) + bits_float(bits); // 0.5: ulp is 2^-24
         return (uint16_t)(sign | (float_bits(magic) - 0x3f000000u));
     }
