@@ -77,7 +77,7 @@ struct CzNode {
     CzShape shape; // of its one output
     CzDtype dtype;
     int32_t n_src;
-    const int32_t *src; // ids of the sources
+    const int32_t *src; // ids of the sources, as the builder takes them; negative: absent (CZ_NONE)
     CzParams params;
     const char *name; // INPUT: its name; PARAM: the store's (= safetensors) name; else NULL
 };
@@ -95,6 +95,7 @@ struct CzOpClass {
     // NULL: the op is not differentiable (effects, comparisons).
     void (*gradient)(CzGraph *graph, const CzNode *node, CzValue d_dst, CzValue *d_src);
     // The definition of right: plain loops, in double where sums are long. NULL for INPUT and PARAM.
+    // src[i].data is NULL where source i is absent.
     void (*reference)(const CzNode *node, const CzView *src, CzView *dst);
     // The index-th example for the tests that loop over all ops: adds inputs and the op to the
     // graph; FALSE when there are no more. Inputs named "x..." get N(0, 1) numbers, "p..." positive

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// What op files share: looking at sources, reading and writing elements, failing, examples.
+//
+// Conventions for op files:
+//  - node->src[i] is negative and src[i] is NULL (in infer), src[i].data NULL (in reference), where
+//    an optional source is absent. Sources 0 to min_src - 1 are always there.
+//  - infer() may rely on the number of sources; cz_graph_append() has checked it, puts the op's
+//  name
+//    before infer's sentence, and checks the output's size afterwards. node->shape and node->dtype
+//    come in as the builder preset them.
+//  - references compute in float (long sums in double) and round once, at the output.
+#pragma once
+
+#include <string.h>
+
+#include <cz/error.h>
+#include <cz/graph.h>
+#include <cz/ops.h>
+
+// The classes, by op: cz_op_add and so on.
+#define CZ_OP(NAME, name) extern const CzOpClass cz_op_##name;
+#include <cz/ops.def>
+#undef CZ_OP
+
+// The PARAM of this name, or an id of -1.
+CzValue cz_graph_find_param(const CzGraph *graph, const char *name);
+
+// Sets CZ_ERROR_SHAPE; returns FALSE, so that infer() can return it.
+bool cz_op_error(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+// "source N: expected 1x8x1x1, found 1x4x1x1", or the same for element types.
+bool cz_op_expect_shape(const CzNode *found, int index, CzShape expected, GError **error);
+bool cz_op_expect_dtype(const CzNode *found, int index, CzDtype expected, GError **error);
+
+// infer() of ops whose output is like source 0.
+bool cz_op_infer_like_source(CzNode *node, const CzNode *const *src, GError **error);
+// gradient() of ops whose derivative is zero wherever there is one.
+void cz_op_gradient_zero(CzGraph *graph, const CzNode *node, CzValue d_dst, CzValue *d_src);
+
+// Source of an example, of this dtype: an INPUT, cast if need be. names: see CzOpClass.example.
+CzValue cz_op_example_source(CzGraph *graph, const char *name, CzShape shape, CzDtype dtype);
+
+static inline bool op_has_source(const CzNode *node, int32_t index)
+{
+    return index < node->n_src && node->src[index] >= 0;
+}
+
+static inline CzValue op_source(const CzNode *node, int32_t index)
+{
+    return index < node->n_src ? (CzValue){node->src[index]} : CZ_NONE;
+}
+
+static inline CzValue op_value(const CzNode *node)
+{
+    return (CzValue){node->id};
+}
+
+static inline size_t op_offset(CzShape shape, int32_t n, int32_t c, int32_t h, int32_t w)
+{
+    return (((size_t)n * shape.h + h) * shape.w + w) * shape.c + c;
+}
+
+// Element `offset` of an F32 or BF16 view.
+static inline float op_load(const CzView *view, size_t offset)
+{
+    if (view->dtype == CZ_F32)
+        return ((const float *)view->data)[offset];
+    uint32_t bits = (uint32_t)((const uint16_t *)view->data)[offset] << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline void op_store(const CzView *view, size_t offset, float value)
+{
+    if (view->dtype == CZ_F32)
+        ((float *)view->data)[offset] = value;
+    else
+        cz_f32_to_bf16((uint16_t *)view->data + offset, &value, 1);
+}
+
+static inline float op_load_at(const CzView *view, int32_t n, int32_t c, int32_t h, int32_t w)
+{
+    return op_load(view, op_offset(view->shape, n, c, h, w));
+}
+
+static inline void op_store_at(const CzView *view, int32_t n, int32_t c, int32_t h, int32_t w,
+                               float value)
+{
+    op_store(view, op_offset(view->shape, n, c, h, w), value);
+}
