@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The program colorizer: finds the subcommand and runs it.
+#include <stdio.h>
+
+#include <glib.h>
+
+#include "cli.h"
+#include "cz/threads.h"
+
+typedef struct {
+    const char *name, *help;
+    int (*run)(int argc, char **argv); // argv[0] is the name; returns the exit code
+} Command;
+
+// clang-format off
+static const Command commands[] = {
+    {NULL, NULL, NULL},
+};
+// clang-format on
+
+static void print_help(FILE *out)
+{
+    fprintf(out, "Usage:\n  colorizer COMMAND [OPTION...]\n\nCommands:\n");
+    for (const Command *command = commands; command->name; command++)
+        fprintf(out, "  %-10s %s\n", command->name, command->help);
+    fprintf(out, "\n\"colorizer COMMAND --help\" tells its options; --version the version.\n"
+                 "Exit code: 0 done, 1 failed, 2 wrong usage.\n");
+}
+
+static int run(const Command *command, int argc, char **argv)
+{
+    g_autofree char *name = g_strdup_printf("colorizer %s", command->name);
+
+    g_set_prgname(name); // usage lines begin with it
+    return command->run(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    cz_threads_init(argv);
+    if (argc < 2) {
+        print_help(stderr);
+        return TRAIN_USAGE;
+    }
+    if (g_str_equal(argv[1], "--help") || g_str_equal(argv[1], "-h")) {
+        print_help(stdout);
+        return TRAIN_OK;
+    }
+    if (g_str_equal(argv[1], "--version")) {
+        printf("colorizer %s\n", COLORIZE_VERSION);
+        return TRAIN_OK;
+    }
+    for (const Command *command = commands; command->name; command++)
+        if (g_str_equal(argv[1], command->name))
+            return run(command, argc - 1, argv + 1);
+    fprintf(stderr, "colorizer: there is no command '%s'; see colorizer --help\n", argv[1]);
+    return TRAIN_USAGE;
+}
