@@ -105,7 +105,7 @@ CzValue cz_graph_fail(CzGraph *graph, const char *format, ...)
     return (CzValue){-1};
 }
 
-// FALSE, and the graph has failed, if a source is no value of this graph or must not be absent.
+// FALSE, and the graph has failed, if a source is no value of this graph.
 static bool check_sources(CzGraph *graph, const CzOpClass *op_class, const CzValue *src,
                           int32_t n_src)
 {
@@ -115,8 +115,7 @@ static bool check_sources(CzGraph *graph, const CzOpClass *op_class, const CzVal
         return false;
     }
     for (int32_t i = 0; i < n_src; i++) {
-        bool absent = src[i].id == CZ_NONE.id && i >= op_class->min_src;
-        if (!absent && (src[i].id < 0 || src[i].id >= cz_graph_n_nodes(graph))) {
+        if (src[i].id < 0 || src[i].id >= cz_graph_n_nodes(graph)) {
             cz_graph_fail(graph, "%s: source %d: expected a value of this graph, found id %d",
                           op_class->name, i, src[i].id);
             return false;
@@ -129,9 +128,12 @@ static bool infer(CzGraph *graph, CzNode *node, GError **error)
 {
     g_autofree const CzNode **src = g_new0(const CzNode *, node->n_src + 1);
     for (int32_t i = 0; i < node->n_src; i++)
-        src[i] = node->src[i] < 0 ? NULL : graph->nodes->pdata[node->src[i]];
-    return node->op_class->infer(node, src, error) &&
-           cz_shape_bytes(node->shape, node->dtype, NULL, error);
+        src[i] = graph->nodes->pdata[node->src[i]];
+    if (!node->op_class->infer(node, src, error))
+        return false;
+    if (node->dtype != CZ_F32 && node->dtype != CZ_BF16)
+        return cz_op_error(error, "expected F32 or BF16, found %s", cz_dtype_name(node->dtype));
+    return cz_shape_bytes(node->shape, node->dtype, NULL, error);
 }
 
 CzValue cz_graph_append(CzGraph *graph, CzOp op, const CzValue *src, int32_t n_src,

@@ -2,8 +2,7 @@
 // What op files share: looking at sources, reading and writing elements, failing, examples.
 //
 // Conventions for op files:
-//  - node->src[i] is negative and src[i] is NULL (in infer), src[i].data NULL (in reference), where
-//    an optional source is absent. Sources 0 to min_src - 1 are always there.
+//  - an optional source that is not given is not among the sources: builders leave CZ_NONE out.
 //  - infer() may rely on the number of sources; cz_graph_append() has checked it, puts the op's
 //  name
 //    before infer's sentence, and checks the output's size afterwards. node->shape and node->dtype
@@ -33,20 +32,22 @@ bool cz_op_expect_dtype(const CzNode *found, int index, CzDtype expected, GError
 
 // infer() of ops whose output is like source 0.
 bool cz_op_infer_like_source(CzNode *node, const CzNode *const *src, GError **error);
+// dst(i) = function(node, src(i)): reference() of ops with one source that go element by element.
+void cz_op_map(const CzNode *node, const CzView *src, CzView *dst,
+               float (*function)(const CzNode *node, float x));
+
+// value summed to shape and cast to dtype, where they differ: gradient of what was repeated.
+CzValue cz_op_sum_to(CzGraph *graph, CzValue value, CzShape shape, CzDtype dtype);
+
 // gradient() of ops whose derivative is zero wherever there is one.
 void cz_op_gradient_zero(CzGraph *graph, const CzNode *node, CzValue d_dst, CzValue *d_src);
 
 // Source of an example, of this dtype: an INPUT, cast if need be. names: see CzOpClass.example.
 CzValue cz_op_example_source(CzGraph *graph, const char *name, CzShape shape, CzDtype dtype);
 
-static inline bool op_has_source(const CzNode *node, int32_t index)
-{
-    return index < node->n_src && node->src[index] >= 0;
-}
-
 static inline CzValue op_source(const CzNode *node, int32_t index)
 {
-    return index < node->n_src ? (CzValue){node->src[index]} : CZ_NONE;
+    return (CzValue){node->src[index]};
 }
 
 static inline CzValue op_value(const CzNode *node)

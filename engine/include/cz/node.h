@@ -43,7 +43,8 @@ typedef struct {
 typedef enum { CZ_MATH_ABS, CZ_MATH_SQRT, CZ_MATH_EXP, CZ_MATH_LOG, CZ_MATH_RECIPROCAL, CZ_MATH_SIGN, CZ_MATH_SQUARE } CzMath;
 
 // betas, epsilon: Adam; decay: decoupled weight decay (AdamW, Loshchilov & Hutter 2019), times rate;
-// rate_scale multiplies the step's rate (an encoder that learns slower).
+// rate_scale multiplies the step's rate (an encoder that learns slower). ADAMW's sources are param,
+// grad, m, v, rates, gate, then the moving average if there is one.
 typedef struct {
     float beta1, beta2, epsilon, decay, rate_scale;
 } CzAdamParams;
@@ -77,7 +78,7 @@ struct CzNode {
     CzShape shape; // of its one output
     CzDtype dtype;
     int32_t n_src;
-    const int32_t *src; // ids of the sources, as the builder takes them; negative: absent (CZ_NONE)
+    const int32_t *src; // ids of the sources
     CzParams params;
     const char *name; // INPUT: its name; PARAM: the store's (= safetensors) name; else NULL
 };
@@ -95,7 +96,6 @@ struct CzOpClass {
     // NULL: the op is not differentiable (effects, comparisons).
     void (*gradient)(CzGraph *graph, const CzNode *node, CzValue d_dst, CzValue *d_src);
     // The definition of right: plain loops, in double where sums are long. NULL for INPUT and PARAM.
-    // src[i].data is NULL where source i is absent.
     void (*reference)(const CzNode *node, const CzView *src, CzView *dst);
     // The index-th example for the tests that loop over all ops: adds inputs and the op to the
     // graph; FALSE when there are no more. Inputs named "x..." get N(0, 1) numbers, "p..." positive
