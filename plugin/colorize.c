@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// One layer, coloured: from ids and settings to the drawable that holds the colour.
+#include "colorize.h"
+
+#include <glib/gi18n.h>
+#include <libgimp/gimp.h>
+
+#include <cz/colorizer.h>
+
+#include "drawable.h"
+#include "host.h"
+#include "output.h"
+#include "target.h"
+
+// The network takes most of the time of a small photograph, the pixels that of a large one.
+static const double PREDICT_SHARE = 0.6;
+
+static bool check_visible(PluginPixels *pixels, GError **error)
+{
+    bool visible;
+    if (!plugin_pixels_visible(pixels, &visible, error)) {
+        return false;
+    }
+    if (!visible) {
+        g_set_error_literal(error, PLUGIN_ERROR, PLUGIN_ERROR_LAYER,
+                            _("The layer is fully transparent: there is nothing to colour."));
+    }
+    return visible;
+}
+
+static bool compute(PluginPixels *pixels, const CzSettings *settings, GError **error)
+{
+    PluginProgress progress;
+    plugin_progress_start(&progress);
+    gint64 start_us = g_get_monotonic_time();
+    CzColorizerOptions options = {.weights = settings->weights, .device = settings->device};
+    g_autoptr(CzColorizer) colorizer = cz_colorizer_new(&options, error);
+    if (!colorizer) {
+        return false;
+    }
+    plugin_host_print_time("open", start_us);
+
+    start_us = g_get_monotonic_time();
+    CzPhoto photo = plugin_pixels_photo(pixels);
+    CzProgress part = plugin_progress_part(&progress, 0.0, PREDICT_SHARE);
+    g_autoptr(CzChroma) chroma = cz_colorizer_predict(colorizer, &photo, &part, error);
+    if (!chroma) {
+        return false;
+    }
+    plugin_host_print_time("predict", start_us);
+
+    start_us = g_get_monotonic_time();
+    part = plugin_progress_part(&progress, PREDICT_SHARE, 1.0);
+    if (!cz_chroma_apply(chroma, colorizer, settings, &photo, &part, error)) {
+        return false;
+    }
+    plugin_progress_end(&progress);
+    plugin_host_print_time("apply", start_us);
+    return true;
+}
+
+bool plugin_colorize(gint32 image, gint32 drawable, const CzSettings *settings, bool interactive,
+                     gint32 *result, GError **error)
+{
+    PluginTarget target;
+    PluginOutput output = {.committed = true};
+    PluginPixels pixels = {0};
+    bool ok = false;
+    if (plugin_target_init(&target, image, drawable, (CzOutput)settings->output, error)) {
+        plugin_pixels_init(&pixels, target.source, target.space);
+        ok = check_visible(&pixels, error) &&
+             plugin_output_init(&output, &target, &pixels, error) &&
+             compute(&pixels, settings, error);
+    }
+    gint64 start_us = g_get_monotonic_time();
+    plugin_pixels_clear(&pixels);
+    if (ok) {
+        ok = plugin_output_commit(&output, interactive, result, error);
+        plugin_host_print_time("commit", start_us);
+    }
+    plugin_output_clear(&output);
+    plugin_target_clear(&target);
+    gimp_displays_flush();
+    return ok;
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The GIMP plug-in's entry points: query and run.
+#include <libgimp/gimp.h>
+
+#include <cz/threads.h>
+
+#include "host.h"
+#include "procedure.h"
+
+static void query(void)
+{
+    plugin_procedure_install();
+}
+
+static void run(const gchar *name, gint n_params, const GimpParam *params, gint *n_values,
+                GimpParam **values)
+{
+    // libgimp sends them on after run() has returned, and frees nothing.
+    static GimpParam returned[2];
+    plugin_host_init();
+    *n_values = plugin_procedure_run(n_params, params, returned);
+    *values = returned;
+}
+
+const GimpPlugInInfo PLUG_IN_INFO = {NULL, NULL, query, run};
+
+int main(int argc, char **argv)
+{
+    cz_threads_init(argv);
+    return gimp_main(&PLUG_IN_INFO, argc, argv);
+}

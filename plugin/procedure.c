@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The PDB procedure: its arguments, generated from the settings table, and its last values.
+#include "procedure.h"
+
+#include <string.h>
+
+#include <glib/gi18n.h>
+
+#include <cz/error.h>
+#include <cz/settings.h>
+
+#include "colorize.h"
+#include "host.h"
+
+enum { ARG_RUN_MODE, ARG_IMAGE, ARG_DRAWABLE, N_FIXED_ARGS };
+
+static GimpPDBArgType arg_type(CzSettingType type)
+{
+    switch (type) {
+    case CZ_SETTING_FLOAT:
+        return GIMP_PDB_FLOAT;
+    case CZ_SETTING_INT:
+        return GIMP_PDB_INT32;
+    case CZ_SETTING_DRAWABLE:
+        return GIMP_PDB_DRAWABLE;
+    case CZ_SETTING_STRING:
+        return GIMP_PDB_STRING;
+    }
+    g_return_val_if_reached(GIMP_PDB_INT32);
+}
+
+// libgimp only reads them.
+static GimpParamDef param_def(GimpPDBArgType type, const char *name, const char *help)
+{
+    return (GimpParamDef){type, (char *)name, (char *)help};
+}
+
+void plugin_procedure_install(void)
+{
+    const GimpParamDef returned =
+        param_def(GIMP_PDB_DRAWABLE, "result", "The drawable that holds the colour");
+    size_t n_rows;
+    const CzSettingRow *rows = cz_settings(&n_rows);
+    g_autofree GimpParamDef *args = g_new0(GimpParamDef, N_FIXED_ARGS + n_rows);
+    args[ARG_RUN_MODE] = param_def(GIMP_PDB_INT32, "run-mode",
+                                   "The run mode { RUN-INTERACTIVE (0), RUN-NONINTERACTIVE (1), "
+                                   "RUN-WITH-LAST-VALS (2) }");
+    args[ARG_IMAGE] = param_def(GIMP_PDB_IMAGE, "image", "The image");
+    args[ARG_DRAWABLE] = param_def(GIMP_PDB_DRAWABLE, "drawable",
+                                   "The layer that holds the black-and-white photograph");
+    for (size_t i = 0; i < n_rows; i++) {
+        args[N_FIXED_ARGS + i] = param_def(arg_type(rows[i].type), rows[i].key, rows[i].help);
+    }
+    gimp_install_procedure(
+        PLUGIN_PROCEDURE, N_("Colour a black-and-white photograph with a neural network"),
+        N_("Gives a black-and-white photograph plausible colours. The lightness of the photograph "
+           "is kept "
+           "exactly. By default the colours become a new layer in the mode LCh Color above the "
+           "untouched "
+           "photograph. Grey and indexed images become RGB. Nothing is sent anywhere."),
+        "The Colorize authors", "LGPL-3.0-or-later", "2025", N_("_Colorize…"),
+        "RGB*, GRAY*, INDEXED*", GIMP_PLUGIN, (gint)(N_FIXED_ARGS + n_rows), 1, args, &returned);
+    gimp_plugin_menu_register(PLUGIN_PROCEDURE, "<Image>/Filters/Colors");
+}
+
+static bool read_string(const CzSettingRow *row, const char *text, char *field, GError **error)
+{
+    if (g_strlcpy(field, text ? text : "", row->size) >= row->size) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT,
+                    "%s is too long: %zu bytes, allowed are %zu", row->key, strlen(text),
+                    row->size - 1);
+        return false;
+    }
+    return true;
+}
+
+static bool read_settings(CzSettings *settings, const GimpParam *params, GError **error)
+{
+    size_t n_rows;
+    const CzSettingRow *rows = cz_settings(&n_rows);
+    for (size_t i = 0; i < n_rows; i++) {
+        const GimpParam *param = &params[N_FIXED_ARGS + i];
+        char *field = (char *)settings + rows[i].offset;
+        switch (rows[i].type) {
+        case CZ_SETTING_FLOAT:
+            *(double *)field = param->data.d_float;
+            break;
+        case CZ_SETTING_INT:
+            *(int32_t *)field = param->data.d_int32;
+            break;
+        case CZ_SETTING_DRAWABLE:
+            *(int32_t *)field = param->data.d_drawable;
+            break;
+        case CZ_SETTING_STRING:
+            if (!read_string(&rows[i], param->data.d_string, field, error)) {
+                return false;
+            }
+            break;
+        }
+    }
+    return true;
+}
+
+// Values that an older version has left in this GIMP have another size, or do not pass the check.
+static void load_last_values(CzSettings *settings)
+{
+    CzSettings last;
+    if (gimp_get_data_size(PLUGIN_PROCEDURE) == sizeof last &&
+        gimp_get_data(PLUGIN_PROCEDURE, &last) && cz_settings_check(&last, NULL)) {
+        *settings = last;
+    }
+}
+
+static void store_last_values(const CzSettings *settings)
+{
+    CzSettings last = *settings;
+    last.hints = -1; // belongs to one image
+    gimp_set_data(PLUGIN_PROCEDURE, &last, sizeof last);
+}
+
+static bool run(gint n_params, const GimpParam *params, gint32 *result, GError **error)
+{
+    size_t n_rows;
+    cz_settings(&n_rows);
+    GimpRunMode mode = (GimpRunMode)params[ARG_RUN_MODE].data.d_int32;
+    CzSettings settings;
+    cz_settings_init(&settings);
+    // The menu and "Repeat" give the fixed arguments only, Script-Fu gives all of them always.
+    if (mode != GIMP_RUN_NONINTERACTIVE) {
+        load_last_values(&settings);
+    } else if (n_params != (gint)(N_FIXED_ARGS + n_rows)) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT, "%zu arguments are expected, found %d",
+                    N_FIXED_ARGS + n_rows, n_params);
+        return false;
+    } else if (!read_settings(&settings, params, error)) {
+        return false;
+    }
+    if (!cz_settings_check(&settings, error) ||
+        !plugin_colorize(params[ARG_IMAGE].data.d_image, params[ARG_DRAWABLE].data.d_drawable,
+                         &settings, mode != GIMP_RUN_NONINTERACTIVE, result, error)) {
+        return false;
+    }
+    if (mode != GIMP_RUN_NONINTERACTIVE) {
+        store_last_values(&settings);
+    }
+    return true;
+}
+
+gint plugin_procedure_run(gint n_params, const GimpParam *params, GimpParam *values)
+{
+    values[0].type = GIMP_PDB_STATUS;
+    values[0].data.d_status = GIMP_PDB_CALLING_ERROR;
+    if (n_params < N_FIXED_ARGS) {
+        return 1;
+    }
+    GError *error = NULL;
+    gint32 result = -1;
+    if (run(n_params, params, &result, &error)) {
+        values[0].data.d_status = GIMP_PDB_SUCCESS;
+        values[1].type = GIMP_PDB_DRAWABLE;
+        values[1].data.d_drawable = result;
+        return 2;
+    }
+    if (!g_error_matches(error, CZ_ERROR, CZ_ERROR_ARGUMENT)) {
+        values[0].data.d_status = GIMP_PDB_EXECUTION_ERROR;
+    }
+    values[1].type = GIMP_PDB_STRING;
+    values[1].data.d_string = error->message;
+    return 2;
+}
