@@ -5,6 +5,7 @@
 
 #include <cz/graph.h>
 #include <cz/model.h>
+#include <cz/plan.h>
 
 G_BEGIN_DECLS
 
@@ -31,12 +32,20 @@ typedef struct {
     CzShape shape;
     bool encoder;
 } CzUnetTensor;
-// Calls visit for every tensor, in order; stops and returns FALSE when visit does.
+// Calls visit for every tensor, in order; stops and returns FALSE when visit does. FALSE without a
+// call if params make no network (a width below 1).
 bool cz_unet_each(const CzUnetParams *params, bool (*visit)(void *user, const CzUnetTensor *tensor), void *user);
 
 // Hyper-parameters from a file's metadata, and every tensor checked against them (CZ_ERROR_MODEL
 // names the first that is missing or of another shape).
 bool cz_unet_read(CzUnetParams *params, const CzModelFile *file, GError **error);
 void cz_unet_write(const CzUnetParams *params, CzModelWriter *writer); // metadata only
+
+// Fills a store with the weights that a training begins with: normal numbers of deviation
+// sqrt(2 / inputs) (He et al. 2015), the head's a tenth of that, biases zero; the same for the same
+// seed. encoder_path: EfficientNet-lite0 for colour pictures, its stem folded for grey input, or
+// NULL. Errors of the file, the store and memory; CZ_ERROR_MODEL names a tensor that does not fit.
+bool cz_unet_start(CzStore *store, const CzUnetParams *params, const char *encoder_path,
+                   uint64_t seed, GError **error);
 
 G_END_DECLS

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The generator as a formula over ops: EfficientNet-lite0 encoder, U-Net decoder.
+//
+// Encoder: Tan & Le 2019, in its "lite" form (no squeeze-and-excitation, ReLU6), batch
+// normalisation folded into the convolutions. Names of parameters are those of the same network in
+// PyTorch, so that its state_dict is the file.
+#include <cz/unet.h>
+
+#include <cz/ops.h>
+
+#include <string.h>
+
+const CzUnetParams cz_unet_default = {
+    .n_inputs = 1,
+    .widths = {128, 96, 64, 48},
+    .context = 1,
+};
+
+enum { STEM_WIDTH = 32, N_LEVELS = 5, BOTTOM = N_LEVELS - 1 };
+
+// Blocks of one kind; the first has the stride and changes the number of channels.
+typedef struct {
+    int32_t kernel, stride, expansion, width, n_blocks;
+    int32_t level; // what the last block gives is the encoder's output at 1/2^(level + 1); -1: none
+} Stage;
+
+static const Stage stages[] = {
+    {3, 1, 1, 16, 1, 0},  {3, 2, 6, 24, 2, 1},   {5, 2, 6, 40, 2, 2},       {3, 2, 6, 80, 3, -1},
+    {5, 1, 6, 112, 3, 3}, {5, 2, 6, 192, 4, -1}, {3, 1, 6, 320, 1, BOTTOM},
+};
+
+// A convolution with bias and "same" padding.
+typedef struct {
+    int32_t width, kernel; // output channels; edge of the filter
+    int32_t stride;        // 0: 1
+    bool depthwise;
+    CzActivation activation;
+} Layer;
+
+// Total padding (out - 1) * stride + kernel - size, the smaller half first: as TensorFlow, with
+// which the encoder was trained, has it.
+static void same_padding(int32_t size, const Layer *layer, int32_t *before, int32_t *after)
+{
+    int32_t stride = MAX(layer->stride, 1);
+    int32_t total = MAX((size - 1) / stride * stride + layer->kernel - size, 0);
+    *before = total / 2;
+    *after = total - *before;
+}
+
+// residual may be CZ_NONE. Parameters are PREFIX.NAME.weight and .bias.
+static CzValue convolve(CzGraph *graph, CzValue src, CzValue residual, const char *prefix,
+                        const char *name, Layer layer)
+{
+    CzShape shape = cz_graph_shape(graph, src);
+    CzShape filter_shape =
+        cz_shape(layer.width, layer.depthwise ? 1 : shape.c, layer.kernel, layer.kernel);
+    g_autofree char *filter_name = g_strconcat(prefix, name, ".weight", NULL);
+    g_autofree char *bias_name = g_strconcat(prefix, name, ".bias", NULL);
+    CzValue filter = cz_param(graph, filter_name, filter_shape);
+    CzValue bias = cz_param(graph, bias_name, cz_shape(1, layer.width, 1, 1));
+    CzConvParams conv = {.stride = layer.stride,
+                         .groups = layer.depthwise ? shape.c : 1,
+                         .activation = layer.activation};
+    same_padding(shape.h, &layer, &conv.pad_top, &conv.pad_bottom);
+    same_padding(shape.w, &layer, &conv.pad_left, &conv.pad_right);
+    return cz_conv2d(graph, src, filter, bias, residual, conv);
+}
+
+// Inverted bottleneck (Sandler et al. 2018): widen, filter each channel, narrow; added to what came
+// in where the shapes agree.
+static CzValue bottleneck(CzGraph *graph, CzValue src, int32_t number, const Stage *stage,
+                          int32_t stride)
+{
+    g_autofree char *prefix = g_strdup_printf("encoder.block.%d.", number);
+    int32_t c = cz_graph_shape(graph, src).c, wide = c * stage->expansion;
+    CzValue y = src;
+    if (stage->expansion > 1)
+        y = convolve(graph, y, CZ_NONE, prefix, "expand",
+                     (Layer){.width = wide, .kernel = 1, .activation = CZ_ACT_RELU6});
+    y = convolve(graph, y, CZ_NONE, prefix, "depthwise",
+                 (Layer){.width = wide,
+                         .kernel = stage->kernel,
+                         .stride = stride,
+                         .depthwise = true,
+                         .activation = CZ_ACT_RELU6});
+    CzValue residual = stride == 1 && c == stage->width ? src : CZ_NONE;
+    return convolve(graph, y, residual, prefix, "project",
+                    (Layer){.width = stage->width, .kernel = 1});
+}
+
+static void encode(CzGraph *graph, CzValue src, CzValue *levels)
+{
+    CzValue y = convolve(
+        graph, src, CZ_NONE, "encoder.", "stem",
+        (Layer){.width = STEM_WIDTH, .kernel = 3, .stride = 2, .activation = CZ_ACT_RELU6});
+    int32_t number = 0;
+    for (size_t i = 0; i < G_N_ELEMENTS(stages); i++) {
+        for (int32_t j = 0; j < stages[i].n_blocks; j++)
+            y = bottleneck(graph, y, number++, &stages[i], j ? 1 : stages[i].stride);
+        if (stages[i].level >= 0)
+            levels[stages[i].level] = y;
+    }
+}
+
+// Adds what the whole picture has in common.
+static CzValue add_context(CzGraph *graph, CzValue src, CzDtype dtype)
+{
+    CzShape shape = cz_graph_shape(graph, src);
+    CzValue mean = cz_mean(graph, src, cz_shape(shape.n, shape.c, 1, 1));
+    if (dtype != CZ_F32)
+        mean = cz_cast(graph, mean, dtype);
+    CzValue context =
+        convolve(graph, mean, CZ_NONE, "", "context", (Layer){.width = shape.c, .kernel = 1});
+    return cz_add(graph, src, context);
+}
+
+// One decoder step: to the size of the skip, the skip added, one residual block.
+static CzValue step_up(CzGraph *graph, CzValue src, CzValue skip, int32_t number, int32_t width)
+{
+    g_autofree char *prefix = g_strdup_printf("up.%d.", number);
+    CzShape size = cz_graph_shape(graph, skip);
+    Layer narrow = {.width = width, .kernel = 1};
+    Layer narrow_relu = {.width = width, .kernel = 1, .activation = CZ_ACT_RELU};
+    Layer wide_relu = {.width = width, .kernel = 3, .activation = CZ_ACT_RELU};
+    CzValue reduced = convolve(graph, src, CZ_NONE, prefix, "reduce", narrow);
+    CzValue resized = cz_resize(graph, reduced, size.h, size.w);
+    CzValue y = convolve(graph, skip, resized, prefix, "lateral", narrow_relu);
+    CzValue first = convolve(graph, y, CZ_NONE, prefix, "first", wide_relu);
+    return convolve(graph, first, y, prefix, "second", wide_relu);
+}
+
+static CzValue to_f32(CzGraph *graph, CzValue src, CzDtype dtype)
+{
+    return dtype == CZ_F32 ? src : cz_cast(graph, src, CZ_F32);
+}
+
+CzUnetOutput cz_unet_build(CzGraph *graph, CzValue lightness, const CzUnetParams *params,
+                           CzDtype dtype)
+{
+    if (dtype != CZ_F32)
+        lightness = cz_cast(graph, lightness, dtype);
+    CzValue levels[N_LEVELS], steps[BOTTOM];
+    encode(graph, lightness, levels);
+    CzValue y = levels[BOTTOM];
+    if (params->context)
+        y = add_context(graph, y, dtype);
+    for (int32_t i = 0; i < BOTTOM; i++)
+        steps[i] = y = step_up(graph, y, levels[BOTTOM - 1 - i], i, params->widths[i]);
+    y = convolve(graph, y, CZ_NONE, "", "head", (Layer){.width = 2, .kernel = 3});
+    return (CzUnetOutput){to_f32(graph, y, dtype), to_f32(graph, steps[1], dtype)};
+}
+
+bool cz_unet_each(const CzUnetParams *params, bool (*visit)(void *user, const CzUnetTensor *tensor),
+                  void *user)
+{
+    // What the formula asks the graph for is what there is; any size will do.
+    g_autoptr(CzGraph) graph = cz_graph_new();
+    CzValue lightness = cz_input(graph, "lightness", cz_shape(1, params->n_inputs, 32, 32));
+    cz_unet_build(graph, lightness, params, CZ_F32);
+    if (!cz_graph_check(graph, NULL))
+        return false;
+    for (int32_t id = 0; id < cz_graph_n_nodes(graph); id++) {
+        const CzNode *node = cz_graph_node(graph, id);
+        if (node->op != CZ_OP_PARAM)
+            continue;
+        CzUnetTensor tensor = {.shape = node->shape,
+                               .encoder = g_str_has_prefix(node->name, "encoder.")};
+        g_strlcpy(tensor.name, node->name, sizeof tensor.name);
+        if (!visit(user, &tensor))
+            return false;
+    }
+    return true;
+}
