@@ -4,8 +4,10 @@
 
 #include <glib.h>
 
+#include <cz/threads.h>
+
 #include "cli.h"
-#include "cz/threads.h"
+#include "prepare.h"
 
 typedef struct {
     const char *name, *help;
@@ -14,6 +16,7 @@ typedef struct {
 
 // clang-format off
 static const Command commands[] = {
+    {"prepare", "make a set of photographs to train with", train_prepare},
     {NULL, NULL, NULL},
 };
 // clang-format on
