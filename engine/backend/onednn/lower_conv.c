@@ -348,29 +348,28 @@ bool conv_prepare(CzProgram *program, Step *step, bool *served, GError **error)
     const CzHost *host = program->device->host;
     const Conv conv = conv_of(program, step);
     Residual residual = choose_residual(program, step, &conv);
-    residual = RESIDUAL_SUM;
-    step->conv.residual_bytes = cz_shape_count(step->dst.shape) * cz_dtype_size(step->dst.dtype);
-}
-dnnl_primitive_desc_t pd = NULL;
-dnnl_status_t status = pd_new(program, &conv, residual, &pd);
-if (status == dnnl_unimplemented && residual == RESIDUAL_ADD) {
-    residual = RESIDUAL_SUM;
-    step->conv.residual_bytes = cz_shape_count(step->dst.shape) * cz_dtype_size(step->dst.dtype);
-    status = pd_new(program, &conv, residual, &pd);
-}
-*served = status == dnnl_success;
-if (status == dnnl_unimplemented || status == dnnl_invalid_arguments)
-    return true;
-if (!onednn_check(host, status, "choosing a convolution", error))
-    return false;
-g_strlcpy(step->name, onednn_impl_name(pd), sizeof step->name);
-bool ok = bind_all(program, &conv, step, pd, residual, error);
-if (ok) {
-    status = host->fault() ? dnnl_out_of_memory : dnnl_primitive_create(&step->conv.primitive, pd);
-    ok = onednn_check(host, status, "making a convolution", error);
-}
-dnnl_primitive_desc_destroy(pd);
-return ok;
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t status = pd_new(program, &conv, residual, &pd);
+    if (status == dnnl_unimplemented && residual == RESIDUAL_ADD) {
+        residual = RESIDUAL_SUM;
+        step->conv.residual_bytes =
+            cz_shape_count(step->dst.shape) * cz_dtype_size(step->dst.dtype);
+        status = pd_new(program, &conv, residual, &pd);
+    }
+    *served = status == dnnl_success;
+    if (status == dnnl_unimplemented || status == dnnl_invalid_arguments)
+        return true;
+    if (!onednn_check(host, status, "choosing a convolution", error))
+        return false;
+    g_strlcpy(step->name, onednn_impl_name(pd), sizeof step->name);
+    bool ok = bind_all(program, &conv, step, pd, residual, error);
+    if (ok) {
+        status =
+            host->fault() ? dnnl_out_of_memory : dnnl_primitive_create(&step->conv.primitive, pd);
+        ok = onednn_check(host, status, "making a convolution", error);
+    }
+    dnnl_primitive_desc_destroy(pd);
+    return ok;
 }
 
 void conv_bind_scratch(CzProgram *program, Step *step)
