@@ -43,6 +43,7 @@ bool train_cli_parse(int *argc, char ***argv, const GOptionEntry *entries, const
         (*argc)--;
     }
     if (!ok)
-        train_cli_tell(command, TRAIN_USAGE, "%s; see colorizer %s --help", error->message, command);
+        train_cli_tell(command, TRAIN_USAGE, "%s; see colorizer %s --help", error->message,
+                       command);
     return ok;
 }

@@ -18,7 +18,7 @@ typedef struct {
 } TrainTint;
 
 #define TRAIN_TINT_MIN_CHROMA 4.0
-#define TRAIN_TINT_MIN_SPREAD 2.5
+#define TRAIN_TINT_MIN_SPREAD 1.5
 
 // rgb: height * width * 3, encoded sRGB, 8 bit. CZ_ERROR_MEMORY.
 bool train_tint_measure(TrainTint *tint, const uint8_t *rgb, int32_t width, int32_t height,
