@@ -44,8 +44,8 @@ static bool op_allows(const CzNode *node, int32_t i)
     return true;
 }
 
-// The source in whose place the step's output may be made, or -1. Never the store's memory, never
-// what the host has written or will read.
+// The source in whose place the step's output may be made, or -1. Never the store's memory, nor
+// what the host has written; what it will read has a last use after all steps.
 static int32_t source_to_reuse(const CzMemoryRequest *request, const CzNode *node, int32_t step,
                                const int32_t *last)
 {
@@ -53,7 +53,7 @@ static int32_t source_to_reuse(const CzMemoryRequest *request, const CzNode *nod
         if (node->src[i] < 0 || !op_allows(node, i))
             continue;
         const CzNode *src = request->nodes[node->src[i]];
-        bool own = src->op != CZ_OP_INPUT && src->op != CZ_OP_PARAM && !request->outputs[src->id];
+        bool own = src->op != CZ_OP_INPUT && src->op != CZ_OP_PARAM;
         if (own && last[src->id] == step && src->dtype == node->dtype &&
             cz_shape_equal(src->shape, node->shape))
             return src->id;

@@ -284,6 +284,7 @@ static void arena_is_much_smaller_than_the_sum(void)
     g_assert_cmpuint(cz_plan_total_bytes(plan), >=, cz_plan_arena_bytes(plan));
 }
 
+// On the second round input and parameter are read no more after the step.
 static void what_the_host_or_store_holds_is_never_overwritten(void)
 {
     g_autoptr(CzEngineDevice) device = reference();
@@ -292,25 +293,30 @@ static void what_the_host_or_store_holds_is_never_overwritten(void)
     g_autoptr(GError) error = NULL;
     CzShape s = {1, 2, 1, 1};
     CzValue x = cz_input(graph, "x", s), p = cz_param(graph, "p", s);
-    CzValue a = cz_scale(graph, p, 2, 0);  // must not lie in the parameter
-    CzValue b = cz_scale(graph, x, 3, 0);  // nor in the input, which is an output too
-    CzValue c = cz_scale(graph, b, 10, 0); // nor in an output
-    CzValue outputs[] = {x, a, b, c, p};
+    CzValue a = cz_scale(graph, p, 2, 0), b = cz_scale(graph, x, 3, 0);
+    CzValue c = cz_scale(graph, b, 10, 0); // b is an output
+    CzValue outputs[] = {a, b, c, x, p};
+    const float expected[5][2] = {{2, 4}, {15, 18}, {150, 180}, {5, 6}, {1, 2}};
     cz_store_add(store, "p", s, (float[]){1, 2}, &error);
-    g_autoptr(CzPlan) plan = cz_plan_new(device, store, graph, outputs, 5, NULL, &error);
-    g_assert_no_error(error);
-    cz_plan_write(plan, x, (float[]){5, 6}, 2, &error);
-    run(plan);
-    const float expected[5][2] = {{5, 6}, {2, 4}, {15, 18}, {150, 180}, {1, 2}};
-    for (int i = 0; i < 5; i++) {
-        float found[2] = {NAN, NAN};
-        cz_plan_read(plan, outputs[i], found, 2, &error);
+    for (size_t n_outputs = 5; n_outputs >= 3; n_outputs -= 2) {
+        g_autoptr(CzPlan) plan =
+            cz_plan_new(device, store, graph, outputs, n_outputs, NULL, &error);
         g_assert_no_error(error);
-        g_assert_cmpfloat(found[0], ==, expected[i][0]);
-        g_assert_cmpfloat(found[1], ==, expected[i][1]);
+        cz_plan_write(plan, x, (float[]){5, 6}, 2, &error);
+        run(plan);
+        for (size_t i = 0; i < n_outputs; i++) {
+            float found[2] = {NAN, NAN};
+            cz_plan_read(plan, outputs[i], found, 2, &error);
+            g_assert_no_error(error);
+            g_assert_cmpfloat(found[0], ==, expected[i][0]);
+            g_assert_cmpfloat(found[1], ==, expected[i][1]);
+        }
+        g_autofree char *dump = cz_plan_dump(plan);
+        g_assert_null(strstr(dump, "in place"));
     }
-    g_autofree char *dump = cz_plan_dump(plan);
-    g_assert_null(strstr(dump, "in place"));
+    float p_now[2];
+    cz_store_read(store, "p", p_now, &error);
+    g_assert_cmpfloat(p_now[1], ==, 2);
 }
 
 // The residual of a convolution may be overwritten, but not when it is what is convolved.
