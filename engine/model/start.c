@@ -58,35 +58,18 @@ static const CzTensor *find(const CzModelFile *file, const char *name, CzShape d
     return NULL;
 }
 
-// From out, in, kh, kw to out, kh, kw, in.
-static void turn_filter(float *dst, const float *src, CzShape s)
-{
-    for (size_t o = 0; o < (size_t)s.n; o++)
-        for (size_t i = 0; i < (size_t)s.c; i++)
-            for (size_t k = 0; k < (size_t)s.h * s.w; k++)
-                dst[(o * s.h * s.w + k) * s.c + i] = src[(o * s.c + i) * s.h * s.w + k];
-}
-
+// Any tensor but the stem's. Their filters are 1x1 or depthwise, so that file order (out, in, kh,
+// kw) is memory order (out, kh, kw, in).
 static bool read_plain(const Start *start, float *data, const CzUnetTensor *tensor)
 {
-    bool is_bias = g_str_has_suffix(tensor->name, ".bias");
-    CzShape s = tensor->shape;
-    CzShape dims = is_bias ? cz_shape(s.c, 1, 1, 1) : s;
-    const char *name = tensor->name + strlen("encoder.");
-    const CzTensor *found = find(start->encoder, name, dims, start->error);
-    if (!found)
-        return false;
-    size_t n_bytes = found->n_elements * sizeof(float);
-    float *file_order = cz_memory_alloc(n_bytes, "the encoder's weights", start->error);
-    if (!file_order)
-        return false;
-    cz_tensor_to_f32(found, file_order);
-    if (is_bias)
-        memcpy(data, file_order, n_bytes);
-    else
-        turn_filter(data, file_order, s);
-    cz_memory_free(file_order);
-    return true;
+    CzShape dims = tensor->shape;
+    if (g_str_has_suffix(tensor->name, ".bias"))
+        dims = cz_shape(dims.c, 1, 1, 1);
+    const CzTensor *found =
+        find(start->encoder, tensor->name + strlen("encoder."), dims, start->error);
+    if (found)
+        cz_tensor_to_f32(found, data);
+    return found != NULL;
 }
 
 enum { STEM_WIDTH = 32, STEM_TAPS = 9, STEM_FILTER = STEM_WIDTH * STEM_COLORS * STEM_TAPS };
