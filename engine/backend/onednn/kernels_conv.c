@@ -408,15 +408,15 @@ static void backward_band(const Part *part, CzShape at, int32_t first, int32_t l
 
 // ---- gradient by the filter ---------------------------------------------------------------------
 
-// sum[k] += row(x * stride + k) * d(x) over one row, two vectors of channels at a time: enough
-// sums to hide the latency of a multiplication.
+// sums[k] += sum over one row of row(x * stride + k) * d(x), two vectors of channels at a time:
+// enough sums to hide the latency of a multiplication.
 static inline __attribute__((always_inline)) void
 correlate(float *sums, const float *row, const float *d, int32_t n, int32_t n_x, int32_t stride)
 {
     Vec sum[2 * MAX_TAPS];
 #pragma GCC unroll 16
     for (int32_t k = 0; k < 2 * n_x; k++)
-        sum[k] = vec_load(sums + k / 2 * BLOCK + k % 2 * LANES);
+        sum[k] = (Vec){0};
     for (int32_t x = 0; x < n; x++, row += stride * BLOCK, d += BLOCK) {
         Vec a = vec_load(d), b = vec_load(d + LANES);
 #pragma GCC unroll 8
@@ -426,8 +426,10 @@ correlate(float *sums, const float *row, const float *d, int32_t n, int32_t n_x,
         }
     }
 #pragma GCC unroll 16
-    for (int32_t k = 0; k < 2 * n_x; k++)
-        vec_store(sums + k / 2 * BLOCK + k % 2 * LANES, sum[k]);
+    for (int32_t k = 0; k < 2 * n_x; k++) {
+        float *to = sums + k / 2 * BLOCK + k % 2 * LANES;
+        vec_store(to, vec_load(to) + sum[k]);
+    }
 }
 
 static void correlate_any(float *sums, const float *row, const float *d, int32_t n, int32_t n_x,
@@ -452,7 +454,7 @@ static void correlate_any(float *sums, const float *row, const float *d, int32_t
     }
 }
 
-// Sums of one band, then added to the part's: sums of sums are the more exact.
+// Sums of rows make the band's, and these the part's: sums of sums are the more exact.
 static void filter_band(const Part *part, CzShape at, int32_t first, int32_t last, float *total)
 {
     const Pass *pass = part->pass;
