@@ -7,6 +7,7 @@
 #include <cz/threads.h>
 
 #include "cli.h"
+#include "commands.h"
 #include "prepare.h"
 
 typedef struct {
@@ -17,6 +18,9 @@ typedef struct {
 // clang-format off
 static const Command commands[] = {
     {"prepare", "make a set of photographs to train with", train_prepare},
+    {"train", "train a generator on a set", train_command_train},
+    {"evaluate", "compare weights on pictures whose colours are known", train_command_evaluate},
+    {"inspect", "tell what a weights file holds, or which devices open", train_command_inspect},
     {NULL, NULL, NULL},
 };
 // clang-format on

@@ -25,7 +25,9 @@ typedef struct {
     GError **error;
 } Start;
 
-// He et al. 2015: deviation sqrt(2 / inputs) keeps the activations' size under ReLU.
+// The encoder from scratch: He et al. 2015, deviation sqrt(2 / inputs) keeps the activations' size under
+// ReLU. The decoder adds residuals and skips to them: with the same numbers its first outputs are
+// twenty times too large, with sqrt(1 / (3 inputs)) (PyTorch's default) they are about right.
 static void fill_random(float *data, const CzUnetTensor *tensor, CzRng rng)
 {
     CzShape s = tensor->shape;
@@ -34,7 +36,8 @@ static void fill_random(float *data, const CzUnetTensor *tensor, CzRng rng)
         memset(data, 0, n * sizeof *data);
         return;
     }
-    float deviation = sqrtf(2 / ((float)s.c * (float)s.h * (float)s.w));
+    float gain = tensor->encoder ? 2 : 1 / 3.0f;
+    float deviation = sqrtf(gain / ((float)s.c * (float)s.h * (float)s.w));
     if (strcmp(tensor->name, "head.weight") == 0)
         deviation *= HEAD_SCALE;
     for (size_t i = 0; i < n; i++)

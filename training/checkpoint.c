@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// Two checkpoints that take turns, and the weights file.
+#include "checkpoint.h"
+
+#include <string.h>
+
+#include <cz/error.h>
+
+#include "step.h"
+
+#define N_SLOTS    2
+#define KEY_STEP   "train.step"
+#define KEY_RECIPE "train.recipe"
+#define KEY_HASH   "train.recipe-hash"
+
+// [run] is about logging, and [model]'s words go into the weights alone: neither decides what is
+// learned.
+static char *learning_hash(const TrainRecipe *recipe)
+{
+    TrainRecipe bare = *recipe, fresh;
+    train_recipe_init(&fresh);
+    size_t n;
+    const TrainKey *keys = train_recipe_keys(&n);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(keys[i].section, "run") == 0 || strcmp(keys[i].section, "model") == 0)
+            memcpy((char *)&bare + keys[i].offset, (char *)&fresh + keys[i].offset, keys[i].size);
+    // A clone may lie elsewhere: only the name of the file that training starts from counts.
+    for (char *text = bare.encoder;; text = bare.start) {
+        g_autofree char *name = *text ? g_path_get_basename(text) : g_strdup("");
+        g_strlcpy(text, name, sizeof bare.encoder);
+        if (text == bare.start)
+            break;
+    }
+    return train_recipe_hash(&bare);
+}
+
+static char *slot_path(const char *folder, int slot)
+{
+    g_autofree char *name = g_strdup_printf("checkpoint-%d.safetensors", slot);
+    return g_build_filename(folder, name, NULL);
+}
+
+// Steps done of a checkpoint; -1 if it is missing or damaged.
+static int64_t slot_step(const char *folder, int slot, CzModelFile **kept, GError **error)
+{
+    g_autofree char *path = slot_path(folder, slot);
+    g_autoptr(CzModelFile) file = cz_model_file_open(path, error);
+    const char *text = file ? cz_model_file_meta(file, KEY_STEP) : NULL;
+    int64_t step = text ? g_ascii_strtoll(text, NULL, 10) : -1;
+    if (kept)
+        *kept = g_steal_pointer(&file);
+    return step;
+}
+
+bool train_checkpoint_save(const char *folder, CzStore *store, const TrainRecipe *recipe,
+                           int64_t step, GError **error)
+{
+    g_autoptr(CzModelWriter) writer = cz_model_writer_new();
+    g_autofree char *number = g_strdup_printf("%" G_GINT64_FORMAT, step),
+                    *text = train_recipe_text(recipe);
+    g_autofree char *hash = learning_hash(recipe);
+    int older = slot_step(folder, 0, NULL, NULL) <= slot_step(folder, 1, NULL, NULL) ? 0 : 1;
+    g_autofree char *path = slot_path(folder, older);
+    cz_model_writer_meta(writer, KEY_STEP, number);
+    cz_model_writer_meta(writer, KEY_RECIPE, text);
+    cz_model_writer_meta(writer, KEY_HASH, hash);
+    return cz_store_save(store, writer, NULL, false, CZ_F32, error) &&
+           cz_model_writer_commit(writer, path, error);
+}
+
+static bool check_recipe(const CzModelFile *file, const TrainRecipe *recipe, GError **error)
+{
+    g_autofree char *hash = learning_hash(recipe);
+    const char *found = cz_model_file_meta(file, KEY_HASH);
+    if (g_strcmp0(hash, found) == 0)
+        return true;
+    g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE,
+                "%s was made with another recipe (%s, this one is %s): resume with the same recipe "
+                "and --set, or start "
+                "a new run from its weights with network.start",
+                cz_model_file_path(file), found ? found : "none", hash);
+    return false;
+}
+
+bool train_checkpoint_load(const char *folder, CzStore *store, const TrainRecipe *recipe,
+                           int64_t *step, char **note, GError **error)
+{
+    CzModelFile *files[N_SLOTS];
+    GError *errors[N_SLOTS] = {NULL};
+    int64_t steps[N_SLOTS];
+    *note = NULL;
+    for (int i = 0; i < N_SLOTS; i++) {
+        steps[i] = slot_step(folder, i, &files[i], &errors[i]);
+        if (errors[i] && errors[i]->code != CZ_ERROR_IO && !*note)
+            *note = g_strdup_printf("passed over a damaged checkpoint: %s", errors[i]->message);
+    }
+    int newest = steps[0] > steps[1] ? 0 : 1;
+    bool done = false;
+    if (steps[newest] < 0)
+        g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "there is no sound checkpoint in %s%s%s", folder,
+                    *note ? ": " : "", *note ? *note : "");
+    else
+        done = check_recipe(files[newest], recipe, error) &&
+               cz_store_load(store, files[newest], error);
+    *step = steps[newest];
+    for (int i = 0; i < N_SLOTS; i++) {
+        cz_model_file_free(files[i]);
+        g_clear_error(&errors[i]);
+    }
+    return done;
+}
+
+bool train_weights_save(const char *path, CzStore *store, const TrainRecipe *recipe, int64_t step,
+                        GError **error)
+{
+    g_autoptr(CzModelWriter) writer = cz_model_writer_new();
+    CzUnetParams network = train_recipe_network(recipe);
+    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+    g_autofree char *date = g_date_time_format(now, "%Y-%m-%d"), *hash = train_recipe_hash(recipe);
+    g_autofree char *images = g_strdup_printf("%" G_GINT64_FORMAT, step * recipe->batch);
+    cz_unet_write(&network, writer);
+    const char *const meta[][2] = {
+        {"colorize.title", recipe->title},
+        {"colorize.white", "d50"},
+        {"colorize.input", "L*/50 - 1"},
+        {"colorize.output", "a*b*/100 at half size"},
+        {"colorize.working_sizes", recipe->working_sizes},
+        {"colorize.training_set", recipe->training_set},
+        {"colorize.licence", recipe->licence},
+        {"colorize.images_seen", images},
+        {"colorize.recipe_hash", hash},
+        {"colorize.date", date},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(meta); i++)
+        cz_model_writer_meta(writer, meta[i][0], meta[i][1]);
+    return cz_store_save(store, writer, TRAIN_EMA, true, CZ_F16, error) &&
+           cz_model_writer_commit(writer, path, error);
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// Small photographs in memory: colorized as a user's are, made grey, cut for evaluation.
+#pragma once
+
+#include <cz/colorizer.h>
+
+typedef struct {
+    int32_t width, height;
+    uint8_t *rgb; // height * width * 3, encoded sRGB; owned
+} TrainImage;
+
+void train_image_clear(TrainImage *image); // accepts a zeroed one
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TrainImage, train_image_clear)
+
+// Colorizes (predict, then apply at strength) by the picture's L* alone. out is overwritten.
+bool train_image_colorize(CzColorizer *colorizer, const TrainImage *picture, double strength,
+                          TrainImage *out, GError **error);
+bool train_image_grey(const TrainImage *picture, TrainImage *out,
+                      GError **error); // the grey of the same L*
+
+// How evaluation sees a picture: shorter side to side (area mean down, bicubic up), centre
+// side x side. rgb: width * height * 3.
+bool train_image_evaluation(const uint8_t *rgb, int32_t width, int32_t height, int32_t side,
+                            TrainImage *out, GError **error);

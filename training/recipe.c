@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The table of recipe keys, and what is made from it: reading, checking, writing, help.
+#include "recipe.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include <cz/error.h>
+
+#define AT(field) offsetof(TrainRecipe, field), sizeof(((TrainRecipe *)0)->field)
+#define INT(s, k, field, lo, hi, start, help)                     \
+    {                                                             \
+        s, k, TRAIN_KEY_INT, AT(field), lo, hi, start, NULL, help \
+    }
+#define INT64(s, k, field, lo, hi, start, help)                     \
+    {                                                               \
+        s, k, TRAIN_KEY_INT64, AT(field), lo, hi, start, NULL, help \
+    }
+#define FLOAT(s, k, field, lo, hi, start, help)                     \
+    {                                                               \
+        s, k, TRAIN_KEY_FLOAT, AT(field), lo, hi, start, NULL, help \
+    }
+#define TEXT(s, k, field, start, help)                        \
+    {                                                         \
+        s, k, TRAIN_KEY_TEXT, AT(field), 0, 0, 0, start, help \
+    }
+
+// clang-format off
+static const TrainKey keys[] = {
+    TEXT("network", "encoder", encoder, "", "pretrained encoder (path, from the recipe's folder); empty: from scratch"),
+    TEXT("network", "start", start, "", "weights to start from (path); empty: none"),
+    INT("network", "width16", width16, 8, 1024, 128, "decoder's channels at 1/16"),
+    INT("network", "width8", width8, 8, 1024, 96, "decoder's channels at 1/8"),
+    INT("network", "width4", width4, 8, 1024, 64, "decoder's channels at 1/4"),
+    INT("network", "width2", width2, 8, 1024, 48, "decoder's channels at 1/2"),
+    INT("network", "context", context, 0, 1, 1, "1: a 1x1 of the global mean is added at the bottom"),
+    INT("data", "crop", crop, 32, 1024, 128, "side of the crops, pixels"),
+    FLOAT("data", "scale-min", scale_min, 1, 16, 1.0, "smallest short side of a picture, in crops"),
+    FLOAT("data", "scale-max", scale_max, 1, 16, 1.5, "largest short side of a picture, in crops"),
+    FLOAT("data", "flip", flip, 0, 1, 0.5, "probability of a mirror image"),
+    FLOAT("data", "gamma-probability", gamma_probability, 0, 1, 0.5, "probability of a changed gamma of L*"),
+    FLOAT("data", "gamma-sigma", gamma_sigma, 0, 2, 0.25, "gamma = exp(N(0, sigma))"),
+    FLOAT("data", "validation", validation, 0, 0.5, 0.02, "share of the set kept for validation"),
+    INT("train", "batch", batch, 1, 4096, 16, "pictures a step"),
+    INT64("train", "images", images, 1, 1e12, 55000, "length of the training, pictures seen"),
+    INT64("train", "seed", seed, 0, 1e15, 1, "of weights, order and augmentation"),
+    FLOAT("optimizer", "rate", rate, 0, 1, 1e-3, "highest learning rate (AdamW)"),
+    FLOAT("optimizer", "encoder-scale", encoder_scale, 0, 10, 0.15, "the encoder's rate over the decoder's"),
+    FLOAT("optimizer", "beta1", beta1, 0, 0.9999, 0.9, "Adam's beta 1"),
+    FLOAT("optimizer", "beta2", beta2, 0, 0.99999, 0.99, "Adam's beta 2"),
+    FLOAT("optimizer", "epsilon", epsilon, 1e-16, 1, 1e-8, "Adam's epsilon"),
+    FLOAT("optimizer", "decay", decay, 0, 1, 1e-4, "decoupled weight decay"),
+    FLOAT("optimizer", "clip", clip, 0, 1e9, 1, "largest norm of the gradient; 0: no limit"),
+    INT("optimizer", "warmup", warmup, 0, 1000000, 100, "steps of linear warm-up, then a cosine to 0"),
+    FLOAT("optimizer", "ema", ema, 0, 0.999999, 0.999, "decay of the moving average of the weights"),
+    FLOAT("loss", "huber", huber, 0, 1e6, 1, "weight of Huber on ab/100"),
+    FLOAT("loss", "huber-beta", huber_beta, 1e-6, 10, 0.1, "where Huber turns linear, ab/100"),
+    FLOAT("loss", "l1", l1, 0, 1e6, 0, "weight of L1 on ab/100"),
+    FLOAT("loss", "colourfulness", colourfulness, 0, 1e6, 0, "weight of |mean chroma of output - of truth|, ab/100"),
+    FLOAT("run", "checkpoint-minutes", checkpoint_minutes, 0, 1e6, 3, "minutes between checkpoints; 0: every log line"),
+    INT("run", "bf16", bf16, 0, 1, 0, "1: activations in BF16 (sums and master weights stay F32)"),
+    INT("run", "validate-every", validate_every, 1, 1000000000, 500, "steps between validations"),
+    INT("run", "log-every", log_every, 1, 1000000000, 20, "steps between lines of the log"),
+    INT("run", "sheet-pictures", sheet_pictures, 0, 64, 8, "pictures on the sample sheet; 0: no sheet"),
+    TEXT("model", "title", title, "photo", "name of the weights"),
+    TEXT("model", "working-sizes", working_sizes, "192", "short sides that the network works at, averaged"),
+    TEXT("model", "training-set", training_set, "", "what it was trained on, in words"),
+    TEXT("model", "licence", licence, "", "licence of the weights"),
+};
+// clang-format on
+
+const TrainKey *train_recipe_keys(size_t *n_keys)
+{
+    *n_keys = G_N_ELEMENTS(keys);
+    return keys;
+}
+
+static void put_number(TrainRecipe *recipe, const TrainKey *key, double value)
+{
+    char *at = (char *)recipe + key->offset;
+    if (key->type == TRAIN_KEY_INT)
+        *(int32_t *)at = (int32_t)value;
+    else if (key->type == TRAIN_KEY_INT64)
+        *(int64_t *)at = (int64_t)value;
+    else
+        *(double *)at = value;
+}
+
+static double get_number(const TrainRecipe *recipe, const TrainKey *key)
+{
+    const char *at = (const char *)recipe + key->offset;
+    if (key->type == TRAIN_KEY_INT)
+        return *(const int32_t *)at;
+    if (key->type == TRAIN_KEY_INT64)
+        return (double)*(const int64_t *)at;
+    return *(const double *)at;
+}
+
+void train_recipe_init(TrainRecipe *recipe)
+{
+    memset(recipe, 0, sizeof *recipe);
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
+        if (keys[i].type == TRAIN_KEY_TEXT)
+            g_strlcpy((char *)recipe + keys[i].offset, keys[i].initial_text, keys[i].size);
+        else
+            put_number(recipe, &keys[i], keys[i].initial);
+    }
+}
+
+static const TrainKey *find(const char *section, const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        if (strcmp(keys[i].section, section) == 0 && strcmp(keys[i].key, name) == 0)
+            return &keys[i];
+    return NULL;
+}
+
+// folder: where relative paths start; NULL: the current one.
+static bool put_text(TrainRecipe *recipe, const TrainKey *key, const char *text, const char *folder,
+                     GError **error)
+{
+    bool is_path = strcmp(key->section, "network") == 0;
+    g_autofree char *full = is_path && *text && folder && !g_path_is_absolute(text)
+                                ? g_build_filename(folder, text, NULL)
+                                : g_strdup(text);
+    if (g_strlcpy((char *)recipe + key->offset, full, key->size) < key->size)
+        return true;
+    g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE, "%s.%s is longer than %zu bytes", key->section,
+                key->key, key->size - 1);
+    return false;
+}
+
+static bool put(TrainRecipe *recipe, const char *section, const char *name, const char *text,
+                const char *folder, GError **error)
+{
+    const TrainKey *key = find(section, name);
+    if (!key) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE,
+                    "there is no key %s.%s (colorizer train --help lists the keys)", section, name);
+        return false;
+    }
+    if (key->type == TRAIN_KEY_TEXT)
+        return put_text(recipe, key, text, folder, error);
+    char *end = NULL;
+    double value = g_ascii_strtod(text, &end);
+    bool whole = key->type == TRAIN_KEY_FLOAT || value == floor(value);
+    if (end == text || *g_strchug(end) || !(value >= key->min && value <= key->max) || !whole) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE, "%s.%s is '%s', expected a %s from %g to %g",
+                    section, name, text, key->type == TRAIN_KEY_FLOAT ? "number" : "whole number",
+                    key->min, key->max);
+        return false;
+    }
+    put_number(recipe, key, value);
+    return true;
+}
+
+bool train_recipe_load(TrainRecipe *recipe, const char *path, GError **error)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autoptr(GError) local = NULL;
+    g_autofree char *folder = g_path_get_dirname(path);
+    if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &local)) {
+        g_set_error(error, CZ_ERROR, local->domain == G_FILE_ERROR ? CZ_ERROR_IO : CZ_ERROR_RECIPE,
+                    "recipe %s: %s", path, local->message);
+        return false;
+    }
+    g_auto(GStrv) sections = g_key_file_get_groups(file, NULL);
+    for (char **section = sections; *section; section++) {
+        g_auto(GStrv) names = g_key_file_get_keys(file, *section, NULL, NULL);
+        for (char **name = names; name && *name; name++) {
+            g_autofree char *text = g_key_file_get_string(file, *section, *name, NULL);
+            if (!put(recipe, *section, *name, text ? text : "", folder, error)) {
+                g_prefix_error(error, "recipe %s: ", path);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+bool train_recipe_set(TrainRecipe *recipe, const char *assignment, GError **error)
+{
+    const char *dot = strchr(assignment, '.'), *equals = strchr(assignment, '=');
+    if (!dot || !equals || dot > equals) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE, "--set %s: expected section.key=value",
+                    assignment);
+        return false;
+    }
+    g_autofree char *section = g_strndup(assignment, (gsize)(dot - assignment));
+    g_autofree char *name = g_strndup(dot + 1, (gsize)(equals - dot - 1));
+    return put(recipe, section, name, equals + 1, NULL, error);
+}
+
+bool train_recipe_check(const TrainRecipe *recipe, GError **error)
+{
+    const char *wrong = NULL;
+    if (recipe->huber + recipe->l1 <= 0)
+        wrong = "loss.huber and loss.l1 are both 0: there is nothing to learn from";
+    else if (recipe->crop % 2)
+        wrong = "data.crop is odd: chroma is predicted at half of it";
+    else if (recipe->scale_max < recipe->scale_min)
+        wrong = "data.scale-max is below data.scale-min";
+    if (wrong)
+        g_set_error_literal(error, CZ_ERROR, CZ_ERROR_RECIPE, wrong);
+    return !wrong;
+}
+
+// GKeyFile escapes what needs it, so the text reads back as it was.
+char *train_recipe_text(const TrainRecipe *recipe)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
+        char number[G_ASCII_DTOSTR_BUF_SIZE];
+        const char *text = (const char *)recipe + keys[i].offset;
+        if (keys[i].type != TRAIN_KEY_TEXT)
+            text = g_ascii_formatd(number, sizeof number, "%.15g", get_number(recipe, &keys[i]));
+        g_key_file_set_string(file, keys[i].section, keys[i].key, text);
+    }
+    return g_key_file_to_data(file, NULL, NULL);
+}
+
+char *train_recipe_hash(const TrainRecipe *recipe)
+{
+    g_autofree char *text = train_recipe_text(recipe);
+    char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
+    sum[16] = '\0';
+    return sum;
+}
+
+char *train_recipe_help(void)
+{
+    GString *help = g_string_new("Recipe keys (--set section.key=value):\n");
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
+        g_autofree char *name = g_strdup_printf("%s.%s", keys[i].section, keys[i].key);
+        g_autofree char *start = keys[i].type == TRAIN_KEY_TEXT
+                                     ? g_strdup_printf("\"%s\"", keys[i].initial_text)
+                                     : g_strdup_printf("%g", keys[i].initial);
+        g_string_append_printf(help, "  %-28s %s [%s]\n", name, keys[i].help, start);
+    }
+    return g_string_free(help, FALSE);
+}
+
+CzUnetParams train_recipe_network(const TrainRecipe *recipe)
+{
+    CzUnetParams params = cz_unet_default;
+    params.widths[0] = recipe->width16;
+    params.widths[1] = recipe->width8;
+    params.widths[2] = recipe->width4;
+    params.widths[3] = recipe->width2;
+    params.context = recipe->context;
+    return params;
+}
+
+int64_t train_recipe_steps(const TrainRecipe *recipe)
+{
+    return (recipe->images + recipe->batch - 1) / recipe->batch;
+}
+
+double train_recipe_rate(const TrainRecipe *recipe, int64_t step)
+{
+    if (step < recipe->warmup)
+        return recipe->rate * (double)(step + 1) / recipe->warmup;
+    double steps = (double)train_recipe_steps(recipe);
+    double done =
+        steps > recipe->warmup ? ((double)step - recipe->warmup) / (steps - recipe->warmup) : 1;
+    return recipe->rate * 0.5 * (1 + cos(G_PI * CLAMP(done, 0, 1)));
+}

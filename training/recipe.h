@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// Recipes: everything that decides what a training learns, as one table of keys.
+//
+// A recipe is a GKeyFile ([section] key=value). Every key has a default and a range; unknown keys
+// and impossible values are errors that name the file. --set section.key=value overrides.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include <cz/unet.h>
+
+typedef struct {
+    // [network]
+    char encoder[1024]; // safetensors of a pretrained encoder; "" = from scratch
+    char start[1024];   // weights to start from instead ("" = none)
+    int32_t width16, width8, width4, width2, context;
+    // [data]
+    int32_t crop;
+    double scale_min, scale_max; // short side over crop
+    double flip, gamma_probability, gamma_sigma;
+    double validation; // share of the set that is never trained on
+    // [train]
+    int32_t batch;
+    int64_t images; // length of the training, in pictures seen
+    int64_t seed;
+    // [optimizer]
+    double rate, encoder_scale, beta1, beta2, epsilon, decay, clip;
+    int32_t warmup; // steps
+    double ema;
+    // [loss]
+    double huber, huber_beta, l1, colourfulness;
+    // [run]
+    double checkpoint_minutes;
+    int32_t bf16, validate_every, log_every, sheet_pictures; // steps, steps, pictures
+    // [model]: written into the weights file
+    char working_sizes[128], training_set[512], licence[256], title[128];
+} TrainRecipe;
+
+typedef enum { TRAIN_KEY_INT, TRAIN_KEY_INT64, TRAIN_KEY_FLOAT, TRAIN_KEY_TEXT } TrainKeyType;
+
+typedef struct {
+    const char *section, *key;
+    TrainKeyType type;
+    size_t offset, size;
+    double min, max, initial;
+    const char *initial_text, *help;
+} TrainKey;
+
+const TrainKey *train_recipe_keys(size_t *n_keys);
+void train_recipe_init(TrainRecipe *recipe); // defaults
+
+// Relative paths among the values are taken from the recipe's own folder. CZ_ERROR_IO,
+// CZ_ERROR_RECIPE.
+bool train_recipe_load(TrainRecipe *recipe, const char *path, GError **error);
+// One "section.key=value". CZ_ERROR_RECIPE.
+bool train_recipe_set(TrainRecipe *recipe, const char *assignment, GError **error);
+// What one rule alone cannot see (sums of losses, crops that a decoder cannot halve).
+bool train_recipe_check(const TrainRecipe *recipe, GError **error);
+
+char *train_recipe_text(const TrainRecipe *recipe); // every key, as a recipe file; caller frees
+char *train_recipe_hash(const TrainRecipe *recipe); // first 16 hex digits of its SHA-256
+char *train_recipe_help(void);                      // a line a key
+CzUnetParams train_recipe_network(const TrainRecipe *recipe);
+int64_t train_recipe_steps(const TrainRecipe *recipe);
+// Learning rate of a step (from 0): linear warm-up, then half a cosine down to zero.
+double train_recipe_rate(const TrainRecipe *recipe, int64_t step);

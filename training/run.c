@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The loop: batches in, steps, a line now and then, checkpoints, weights at the end.
+#include "run.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <glib/gstdio.h>
+
+#include <cz/error.h>
+
+#include "checkpoint.h"
+#include "loader.h"
+#include "step.h"
+#include "validate.h"
+
+// So many steps in a row that are not finite are no outliers.
+#define MAX_SKIPPED 20
+
+typedef struct {
+    const TrainRunOptions *options;
+    const TrainRecipe *recipe;
+    CzEngineDevice *device;
+    CzStore *store;
+    TrainStep *step;
+    TrainLoader *loader;
+    FILE *log;
+    int64_t first, done, steps;             // first: where this process began
+    int64_t skipped;                        // steps in a row without an update
+    double began, saved;                    // seconds
+    double loss, chroma, chroma_true, norm; // sums since the last line
+    int64_t summed;
+} Run;
+
+static double now(void)
+{
+    return (double)g_get_monotonic_time() * 1e-6;
+}
+
+static char *in_folder(const Run *run, const char *name)
+{
+    return g_build_filename(run->options->folder, name, NULL);
+}
+
+// A resumed run goes on in the same log; lines past the checkpoint are told again.
+static bool open_log(Run *run, GError **error)
+{
+    g_autofree char *path = in_folder(run, "log.csv"), *recipe_path = in_folder(run, "recipe.conf");
+    g_autofree char *text = train_recipe_text(run->recipe);
+    if (!cz_file_replace(recipe_path, text, strlen(text), error))
+        return false;
+    run->log = g_fopen(path, run->first > 0 ? "a" : "w");
+    if (!run->log) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "cannot write %s: %s", path, g_strerror(errno));
+        return false;
+    }
+    if (run->first == 0)
+        fprintf(run->log,
+                "step,images,loss,norm,rate,chroma,chroma_true,images_per_s,loader_wait\n");
+    return true;
+}
+
+static TrainLoader *open_loader(Run *run, GError **error)
+{
+    const TrainRecipe *recipe = run->recipe;
+    const TrainLoaderOptions options = {
+        .augment = {.crop = recipe->crop,
+                    .scale_min = (float)recipe->scale_min,
+                    .scale_max = (float)recipe->scale_max,
+                    .flip = (float)recipe->flip,
+                    .gamma_probability = (float)recipe->gamma_probability,
+                    .gamma_sigma = (float)recipe->gamma_sigma},
+        .batch = recipe->batch,
+        .n_threads = run->options->n_loaders,
+        .seed = (uint64_t)recipe->seed,
+        .first_sample = (uint64_t)(run->first * recipe->batch),
+        .held_back = recipe->validation,
+    };
+    return train_loader_new(run->options->set, &options, error);
+}
+
+static bool set_up(Run *run, GError **error)
+{
+    const TrainRunOptions *options = run->options;
+    g_autofree char *note = NULL;
+    if (g_mkdir_with_parents(options->folder, 0777) != 0) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "cannot make the folder %s: %s", options->folder,
+                    g_strerror(errno));
+        return false;
+    }
+    run->steps = train_recipe_steps(run->recipe);
+    run->device = cz_device_open(options->device, error);
+    if (!run->device)
+        return false;
+    run->store = cz_store_new(run->device);
+    if (options->resume &&
+        !train_checkpoint_load(options->folder, run->store, run->recipe, &run->first, &note, error))
+        return false;
+    if (note)
+        fprintf(stderr, "colorizer train: %s\n", note);
+    run->done = run->first;
+    if (!options->resume && !train_step_start(run->store, run->recipe, error))
+        return false;
+    run->step = train_step_new(run->device, run->store, run->recipe, error);
+    run->loader = run->step ? open_loader(run, error) : NULL;
+    if (!run->loader || !open_log(run, error))
+        return false;
+    printf("%s, %zu MiB for a step; %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " steps to go\n",
+           cz_device_info(run->device)->name, cz_plan_total_bytes(train_step_plan(run->step)) >> 20,
+           run->steps - run->done, run->steps);
+    return true;
+}
+
+static void tear_down(Run *run)
+{
+    train_loader_free(run->loader);
+    train_step_free(run->step);
+    cz_store_free(run->store);
+    cz_device_close(run->device);
+    if (run->log)
+        fclose(run->log);
+}
+
+static void print_line(Run *run)
+{
+    double elapsed = now() - run->began, n = (double)MAX(run->summed, 1);
+    double speed = (double)(run->done - run->first) * run->recipe->batch / MAX(elapsed, 1e-9);
+    double left = (double)(run->steps - run->done) * run->recipe->batch / MAX(speed, 1e-9);
+    double rate = train_recipe_rate(run->recipe, run->done - 1);
+    double waited = train_loader_waited(run->loader) / MAX(elapsed, 1e-9);
+    printf("step %" G_GINT64_FORMAT
+           "  loss %.5f  norm %.3f  chroma %.1f of %.1f  %.1f images/s  waited %.0f %%  "
+           "%d:%02d left\n",
+           run->done, run->loss / n, run->norm / n, 100 * run->chroma / n,
+           100 * run->chroma_true / n, speed, 100 * waited, (int)(left / 3600),
+           (int)(left / 60) % 60);
+    fflush(stdout);
+    fprintf(run->log,
+            "%" G_GINT64_FORMAT ",%" G_GINT64_FORMAT ",%.6g,%.6g,%.6g,%.6g,%.6g,%.4g,%.4g\n",
+            run->done, run->done * run->recipe->batch, run->loss / n, run->norm / n, rate,
+            run->chroma / n, run->chroma_true / n, speed, waited);
+    fflush(run->log);
+    run->loss = run->chroma = run->chroma_true = run->norm = 0;
+    run->summed = 0;
+}
+
+static bool save(Run *run, GError **error)
+{
+    g_autofree char *weights = in_folder(run, "ema.safetensors");
+    run->saved = now();
+    return train_checkpoint_save(run->options->folder, run->store, run->recipe, run->done, error) &&
+           train_weights_save(weights, run->store, run->recipe, run->done, error);
+}
+
+static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
+{
+    run->skipped = scalars->gate > 0 ? 0 : run->skipped + 1;
+    if (run->skipped > 0)
+        fprintf(stderr,
+                "colorizer train: step %" G_GINT64_FORMAT
+                ": the gradient is not finite, update left out\n",
+                run->done);
+    if (run->skipped >= MAX_SKIPPED) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_NUMERIC,
+                    "%d steps in a row have no finite gradient: lower optimizer.rate and --resume "
+                    "from the last "
+                    "checkpoint",
+                    MAX_SKIPPED);
+        return false;
+    }
+    if (isfinite(scalars->loss)) {
+        run->loss += scalars->loss;
+        run->norm += scalars->norm;
+        run->chroma += scalars->chroma;
+        run->chroma_true += scalars->chroma_true;
+        run->summed++;
+    }
+    return true;
+}
+
+// What is due after a step: a line, a checkpoint, a look at pictures.
+static bool after_step(Run *run, GError **error)
+{
+    const TrainRecipe *recipe = run->recipe;
+    bool last = run->done == run->steps, log = last || run->done % recipe->log_every == 0;
+    bool look = last || run->done % recipe->validate_every == 0;
+    bool due = last || look || (log && now() - run->saved >= 60 * recipe->checkpoint_minutes);
+    if (log)
+        print_line(run);
+    if (due && !save(run, error))
+        return false;
+    return !look || train_validate(run->options, run->done, error);
+}
+
+static bool loop(Run *run, bool *stopped, GError **error)
+{
+    run->began = run->saved = now();
+    *stopped = false;
+    while (run->done < run->steps) {
+        TrainScalars scalars;
+        const TrainBatch *batch = train_loader_next(run->loader, error);
+        if (!batch ||
+            !train_step_run(run->step, batch->lightness, batch->chroma, run->done, &scalars, error))
+            return false;
+        train_loader_release(run->loader, batch);
+        run->done++;
+        if (!note_scalars(run, &scalars, error) || !after_step(run, error))
+            return false;
+        if (*run->options->stop && run->done < run->steps) {
+            *stopped = true;
+            return save(run, error);
+        }
+    }
+    return true;
+}
+
+bool train_run(const TrainRunOptions *options, bool *stopped, GError **error)
+{
+    Run run = {.options = options, .recipe = options->recipe};
+    bool done = set_up(&run, error) && loop(&run, stopped, error);
+    if (done && !*stopped) {
+        g_autofree char *path = in_folder(&run, "final.safetensors");
+        done = train_weights_save(path, run.store, run.recipe, run.done, error);
+    }
+    tear_down(&run);
+    return done;
+}

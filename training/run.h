@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// A training run: the loop around steps, with its log, checkpoints and weights in one folder.
+#pragma once
+
+#include <signal.h>
+
+#include <cz/plan.h>
+
+#include "recipe.h"
+#include "set.h"
+
+typedef struct {
+    const TrainRecipe *recipe;
+    const TrainSet *set;
+    const char *folder;
+    const char *device; // NULL: auto
+    int n_loaders;      // threads that prepare batches
+    bool resume;
+    const volatile sig_atomic_t *stop; // not 0: finish the step, save, return
+} TrainRunOptions;
+
+// Ends with DIR/final.safetensors, or earlier with a checkpoint when stopped (*stopped). The run's
+// folder: recipe.conf, log.csv, checkpoint-{0,1}.safetensors, ema.safetensors, sheet.png.
+bool train_run(const TrainRunOptions *options, bool *stopped, GError **error);

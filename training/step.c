@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The graph of a training step, and its run.
+#include "step.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <cz/error.h>
+#include <cz/memory.h>
+#include <cz/ops.h>
+
+enum { OUT_LOSS, OUT_NORM, OUT_GATE, OUT_CHROMA, OUT_CHROMA_TRUE, N_SCALARS };
+
+typedef struct {
+    CzUnetTensor tensor;
+    CzValue weight, grad;
+} Weight;
+
+struct TrainStep {
+    const TrainRecipe *recipe;
+    CzGraph *graph;
+    CzPlan *plan;
+    CzValue lightness, chroma, rates;
+    CzValue scalars[N_SCALARS];
+    GArray *weights; // of Weight
+    size_t n_lightness, n_chroma;
+};
+
+static const CzShape scalar = {1, 1, 1, 1};
+
+static bool collect(void *user, const CzUnetTensor *tensor)
+{
+    Weight weight = {.tensor = *tensor};
+    g_array_append_val((GArray *)user, weight);
+    return true;
+}
+
+// Mean over places of sqrt(a^2 + b^2); the small term keeps the root's derivative finite at grey.
+static CzValue mean_chroma(CzGraph *graph, CzValue ab)
+{
+    CzShape shape = cz_graph_shape(graph, ab);
+    CzValue square =
+        cz_sum(graph, cz_math(graph, ab, CZ_MATH_SQUARE), cz_shape(shape.n, 1, shape.h, shape.w));
+    return cz_mean(graph, cz_math(graph, cz_scale(graph, square, 1, 1e-6f), CZ_MATH_SQRT), scalar);
+}
+
+static CzValue build_loss(TrainStep *step, CzValue output)
+{
+    CzGraph *graph = step->graph;
+    const TrainRecipe *recipe = step->recipe;
+    CzValue difference = cz_sub(graph, output, step->chroma),
+            loss = cz_constant(graph, scalar, CZ_F32, 0);
+    CzValue chroma = mean_chroma(graph, output), chroma_true = mean_chroma(graph, step->chroma);
+    if (recipe->huber > 0) {
+        CzValue term =
+            cz_mean(graph, cz_huber(graph, difference, (float)recipe->huber_beta), scalar);
+        loss = cz_add(graph, loss, cz_scale(graph, term, (float)recipe->huber, 0));
+    }
+    if (recipe->l1 > 0) {
+        CzValue term = cz_mean(graph, cz_math(graph, difference, CZ_MATH_ABS), scalar);
+        loss = cz_add(graph, loss, cz_scale(graph, term, (float)recipe->l1, 0));
+    }
+    if (recipe->colourfulness > 0) {
+        CzValue term = cz_math(graph, cz_sub(graph, chroma, chroma_true), CZ_MATH_ABS);
+        loss = cz_add(graph, loss, cz_scale(graph, term, (float)recipe->colourfulness, 0));
+    }
+    step->scalars[OUT_CHROMA] = chroma;
+    step->scalars[OUT_CHROMA_TRUE] = chroma_true;
+    return loss;
+}
+
+static CzValue state(CzGraph *graph, const char *prefix, const CzUnetTensor *tensor)
+{
+    g_autofree char *name = g_strconcat(prefix, tensor->name, NULL);
+    return cz_param(graph, name, tensor->shape);
+}
+
+// Gradient of the loss for every weight, its norm, and the gate that they all go through.
+static void build_gradients(TrainStep *step, CzValue loss)
+{
+    CzGraph *graph = step->graph;
+    guint n = step->weights->len;
+    g_autofree CzValue *wrt = g_new(CzValue, n), *grads = g_new(CzValue, n);
+    for (guint i = 0; i < n; i++) {
+        Weight *weight = &g_array_index(step->weights, Weight, i);
+        weight->weight = wrt[i] = cz_param(graph, weight->tensor.name, weight->tensor.shape);
+    }
+    cz_graph_gradient(graph, loss, wrt, n, grads);
+    CzValue total = cz_constant(graph, scalar, CZ_F32, 0);
+    for (guint i = 0; i < n; i++) {
+        g_array_index(step->weights, Weight, i).grad = grads[i];
+        total = cz_add(graph, total, cz_dot(graph, grads[i], grads[i]));
+    }
+    step->scalars[OUT_LOSS] = loss;
+    step->scalars[OUT_NORM] = cz_math(graph, total, CZ_MATH_SQRT);
+    step->scalars[OUT_GATE] = cz_step_gate(graph, total, (float)step->recipe->clip);
+}
+
+// Biases are not decayed: they hold levels, not slopes.
+static CzValue build_update(TrainStep *step, const Weight *weight)
+{
+    const TrainRecipe *recipe = step->recipe;
+    CzShape shape = weight->tensor.shape;
+    bool bias = shape.n == 1 && shape.h == 1 && shape.w == 1;
+    CzAdamParams adam = {
+        .beta1 = (float)recipe->beta1,
+        .beta2 = (float)recipe->beta2,
+        .epsilon = (float)recipe->epsilon,
+        .decay = bias ? 0 : (float)recipe->decay,
+        .rate_scale = weight->tensor.encoder ? (float)recipe->encoder_scale : 1,
+    };
+    return cz_adamw(
+        step->graph, weight->weight, weight->grad, state(step->graph, TRAIN_M, &weight->tensor),
+        state(step->graph, TRAIN_V, &weight->tensor),
+        state(step->graph, TRAIN_EMA, &weight->tensor), step->rates, step->scalars[OUT_GATE], adam);
+}
+
+TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRecipe *recipe,
+                          GError **error)
+{
+    TrainStep *step = g_new0(TrainStep, 1);
+    CzUnetParams network = train_recipe_network(recipe);
+    int32_t n = recipe->batch, crop = recipe->crop;
+    step->recipe = recipe;
+    step->graph = cz_graph_new();
+    step->weights = g_array_new(FALSE, FALSE, sizeof(Weight));
+    step->n_lightness = (size_t)n * (size_t)crop * (size_t)crop;
+    step->n_chroma = step->n_lightness / 2;
+    step->lightness = cz_input(step->graph, "lightness", cz_shape(n, 1, crop, crop));
+    step->chroma = cz_input(step->graph, "chroma", cz_shape(n, 2, crop / 2, crop / 2));
+    step->rates = cz_input(step->graph, "rates", cz_shape(1, 4, 1, 1));
+    cz_unet_each(&network, collect, step->weights);
+    CzUnetOutput output =
+        cz_unet_build(step->graph, step->lightness, &network, recipe->bf16 ? CZ_BF16 : CZ_F32);
+    build_gradients(step, build_loss(step, output.chroma));
+    g_autofree CzValue *outputs = g_new(CzValue, N_SCALARS + step->weights->len);
+    memcpy(outputs, step->scalars, sizeof step->scalars);
+    for (guint i = 0; i < step->weights->len; i++)
+        outputs[N_SCALARS + i] = build_update(step, &g_array_index(step->weights, Weight, i));
+    if (cz_graph_check(step->graph, error))
+        step->plan = cz_plan_new(device, store, step->graph, outputs,
+                                 N_SCALARS + step->weights->len, NULL, error);
+    if (!step->plan)
+        g_clear_pointer(&step, train_step_free);
+    return step;
+}
+
+void train_step_free(TrainStep *step)
+{
+    if (!step)
+        return;
+    cz_plan_free(step->plan);
+    cz_graph_free(step->graph);
+    g_array_free(step->weights, TRUE);
+    g_free(step);
+}
+
+CzPlan *train_step_plan(TrainStep *step)
+{
+    return step->plan;
+}
+
+bool train_step_run(TrainStep *step, const float *lightness, const float *chroma, int64_t index,
+                    TrainScalars *scalars, GError **error)
+{
+    const TrainRecipe *recipe = step->recipe;
+    double t = (double)index + 1;
+    // The average of the first steps would otherwise be the untrained weights for a long time.
+    double ema = MIN(recipe->ema, (1 + t) / (10 + t));
+    const float rates[4] = {(float)train_recipe_rate(recipe, index),
+                            (float)(1 - pow(recipe->beta1, t)), (float)(1 - pow(recipe->beta2, t)),
+                            (float)ema};
+    float *const fields[N_SCALARS] = {&scalars->loss, &scalars->norm, &scalars->gate,
+                                      &scalars->chroma, &scalars->chroma_true};
+    bool done = cz_plan_write(step->plan, step->lightness, lightness, step->n_lightness, error) &&
+                cz_plan_write(step->plan, step->chroma, chroma, step->n_chroma, error) &&
+                cz_plan_write(step->plan, step->rates, rates, 4, error) &&
+                cz_plan_run(step->plan, NULL, error);
+    for (int i = 0; done && i < N_SCALARS; i++)
+        done = cz_plan_read(step->plan, step->scalars[i], fields[i], 1, error);
+    return done;
+}
+
+typedef struct {
+    CzStore *store;
+    GError **error;
+} Starter;
+
+// Moments begin at zero, the moving average at the weights themselves.
+static bool start_state(void *user, const CzUnetTensor *tensor)
+{
+    Starter *starter = user;
+    g_autofree char *m = g_strconcat(TRAIN_M, tensor->name, NULL),
+                    *v = g_strconcat(TRAIN_V, tensor->name, NULL);
+    g_autofree char *ema = g_strconcat(TRAIN_EMA, tensor->name, NULL);
+    if (cz_store_has(starter->store, ema, NULL))
+        return true;
+    float *data =
+        cz_memory_alloc(cz_shape_count(tensor->shape) * sizeof *data, tensor->name, starter->error);
+    bool done = data && cz_store_read(starter->store, tensor->name, data, starter->error) &&
+                cz_store_add(starter->store, m, tensor->shape, NULL, starter->error) &&
+                cz_store_add(starter->store, v, tensor->shape, NULL, starter->error) &&
+                cz_store_add(starter->store, ema, tensor->shape, data, starter->error);
+    cz_memory_free(data);
+    return done;
+}
+
+bool train_step_start(CzStore *store, const TrainRecipe *recipe, GError **error)
+{
+    CzUnetParams network = train_recipe_network(recipe), found;
+    if (recipe->start[0]) {
+        g_autoptr(CzModelFile) file = cz_model_file_open(recipe->start, error);
+        if (!file || !cz_unet_read(&found, file, error) || !cz_store_load(store, file, error))
+            return false;
+        if (memcmp(found.widths, network.widths, sizeof found.widths) ||
+            found.context != network.context) {
+            g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE,
+                        "%s holds another network than the recipe describes", recipe->start);
+            return false;
+        }
+    } else if (!cz_unet_start(store, &network, recipe->encoder[0] ? recipe->encoder : NULL,
+                              (uint64_t)recipe->seed, error)) {
+        return false;
+    }
+    Starter starter = {store, error};
+    return cz_unet_each(&network, start_state, &starter);
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// One training step: forward, loss, backward, gated update, as one plan on one device.
+#pragma once
+
+#include <cz/plan.h>
+
+#include "recipe.h"
+
+// Names in the store: "NAME" the weight, "m/NAME" and "v/NAME" Adam's moments, "ema/NAME" the
+// moving average.
+#define TRAIN_M   "m/"
+#define TRAIN_V   "v/"
+#define TRAIN_EMA "ema/"
+
+typedef struct {
+    float loss;        // weighted sum, before the update
+    float norm;        // of the gradient
+    float gate;        // 0: the update was left out; below 1: clipped
+    float chroma;      // mean of sqrt(a*^2 + b*^2) of the output, ab/100
+    float chroma_true; // of the truth
+} TrainScalars;
+
+typedef struct TrainStep TrainStep;
+
+// Fills the store with starting weights (recipe's encoder, start, seed), moments and averages,
+// unless they are in it already (resume).
+bool train_step_start(CzStore *store, const TrainRecipe *recipe, GError **error);
+// device and store must outlive the step.
+TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRecipe *recipe,
+                          GError **error);
+void train_step_free(TrainStep *step);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TrainStep, train_step_free)
+
+// lightness (batch, crop, crop, 1) L*/50 - 1; chroma (batch, crop/2, crop/2, 2) ab/100; index: the
+// step's number from 0. A loss that is not finite is no error: gate is 0 then.
+bool train_step_run(TrainStep *step, const float *lightness, const float *chroma, int64_t index,
+                    TrainScalars *scalars, GError **error);
+CzPlan *train_step_plan(TrainStep *step); // borrowed; for profiles

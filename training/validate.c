@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// A look at a run while it goes on.
+#include "validate.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <glib/gstdio.h>
+
+#include <cz/error.h>
+
+#include "scores.h"
+#include "sheet.h"
+
+#define MAX_PICTURES 40
+#define SIDE         192 // most pictures of a set are no larger
+
+typedef struct {
+    TrainImage pictures[MAX_PICTURES], outputs[MAX_PICTURES];
+    size_t n;
+} Look;
+
+static bool load(Look *look, const TrainRunOptions *options, GError **error)
+{
+    size_t n;
+    bool done = true;
+    g_autofree uint32_t *held =
+        train_set_split(options->set, options->recipe->validation, true, &n);
+    look->n = MIN(n, (size_t)MAX_PICTURES);
+    for (size_t i = 0; done && i < look->n; i++) {
+        TrainPicture picture = train_set_picture(options->set, held[i * n / look->n]);
+        done = train_image_evaluation(picture.rgb, picture.width, picture.height, SIDE,
+                                      &look->pictures[i], error);
+    }
+    return done;
+}
+
+static bool draw(const Look *look, const TrainRunOptions *options, GError **error)
+{
+    static const char *const labels[] = {"grey", "output", "truth"};
+    size_t n = MIN(look->n, (size_t)options->recipe->sheet_pictures);
+    g_autofree char *path = g_build_filename(options->folder, "sheet.png", NULL);
+    if (n == 0)
+        return true;
+    g_autoptr(TrainSheet) sheet = train_sheet_new(3, labels, (int)n, SIDE, error);
+    bool done = sheet != NULL;
+    for (size_t i = 0; done && i < n; i++) {
+        g_auto(TrainImage) grey = {0};
+        const TrainImage *rows[] = {&grey, &look->outputs[i], &look->pictures[i]};
+        done = train_image_grey(&look->pictures[i], &grey, error);
+        for (int row = 0; done && row < 3; row++)
+            train_sheet_put(sheet, row, (int)i, rows[row]->rgb, rows[row]->width,
+                            rows[row]->height);
+    }
+    return done && train_sheet_save(sheet, path, error);
+}
+
+static bool tell(const TrainRunOptions *options, int64_t step, const TrainScores *scores,
+                 GError **error)
+{
+    g_autofree char *path = g_build_filename(options->folder, "validation.csv", NULL);
+    double gain = scores->psnr - scores->psnr_grey;
+    double share = 100 * scores->colourfulness / MAX(scores->colourfulness_true, 1e-9);
+    bool fresh = !g_file_test(path, G_FILE_TEST_EXISTS);
+    FILE *file = g_fopen(path, "a");
+    if (!file) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "cannot write %s: %s", path, g_strerror(errno));
+        return false;
+    }
+    if (fresh)
+        fprintf(file, "step,pictures,gain_db,colourfulness_percent,ssim,delta_e_2000\n");
+    fprintf(file, "%" G_GINT64_FORMAT ",%zu,%.4f,%.2f,%.5f,%.4f\n", step, scores->n, gain, share,
+            scores->ssim, scores->delta_e);
+    fclose(file);
+    printf(
+        "validation on %zu pictures: gain %+.2f dB, colourfulness %.0f %%, SSIM %.4f, dE00 %.2f\n",
+        scores->n, gain, share, scores->ssim, scores->delta_e);
+    fflush(stdout);
+    return true;
+}
+
+bool train_validate(const TrainRunOptions *options, int64_t step, GError **error)
+{
+    Look look = {.n = 0};
+    TrainScores scores;
+    g_autofree char *weights = g_build_filename(options->folder, "ema.safetensors", NULL);
+    bool done = load(&look, options, error);
+    if (done && look.n > 0)
+        done = train_scores_measure(weights, options->device, 1, look.pictures, look.n,
+                                    look.outputs, look.n, &scores, error) &&
+               draw(&look, options, error) && tell(options, step, &scores, error);
+    for (size_t i = 0; i < MAX_PICTURES; i++) {
+        train_image_clear(&look.pictures[i]);
+        train_image_clear(&look.outputs[i]);
+    }
+    return done;
+}

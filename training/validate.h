@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// A look at a run while it goes on: metrics on held-back pictures, and a sample sheet.
+#pragma once
+
+#include "run.h"
+
+// Colorizes held-back pictures of the set with DIR/ema.safetensors as the plug-in would: prints a
+// line, appends it to DIR/validation.csv, replaces DIR/sheet.png (rows grey, output, truth; the
+// same photographs each time). A set too small to hold pictures back is no error.
+bool train_validate(const TrainRunOptions *options, int64_t step, GError **error);
