@@ -22,30 +22,39 @@ static bool infer_sum(CzNode *node, const CzNode *const *src, GError **error)
     return check_repeats(node->shape, src[0]->shape, error);
 }
 
+static double sum_channels(const CzView *src, size_t offset, int32_t n)
+{
+    double sum = 0.0;
+    for (int32_t i = 0; i < n; i++)
+        sum += (double)op_load(src, offset + i);
+    return sum;
+}
+
 // What one element of dst at (n, c, h, w) is the sum of: every place of src that it stands for.
 static float sum_at(const CzView *src, CzShape dst, int32_t n, int32_t c, int32_t h, int32_t w)
 {
     CzShape s = src->shape;
-    int32_t n_end = dst.n == 1 ? s.n : n + 1, c_end = dst.c == 1 ? s.c : c + 1;
+    int32_t n_end = dst.n == 1 ? s.n : n + 1, n_channels = dst.c == 1 ? s.c : 1;
     int32_t h_end = dst.h == 1 ? s.h : h + 1, w_end = dst.w == 1 ? s.w : w + 1;
     double sum = 0.0;
     for (int32_t in = n; in < n_end; in++)
         for (int32_t ih = h; ih < h_end; ih++)
             for (int32_t iw = w; iw < w_end; iw++)
-                for (int32_t ic = c; ic < c_end; ic++)
-                    sum += (double)op_load_at(src, in, ic, ih, iw);
+                sum += sum_channels(src, op_offset(s, in, c, ih, iw), n_channels);
     return (float)sum;
 }
 
 static void reference_sum(const CzNode *node, const CzView *src, CzView *dst)
 {
     CzShape s = dst->shape;
-#pragma omp parallel for collapse(4) if (cz_shape_count(src->shape) > 65536)
-    for (int32_t n = 0; n < s.n; n++)
-        for (int32_t h = 0; h < s.h; h++)
-            for (int32_t w = 0; w < s.w; w++)
-                for (int32_t c = 0; c < s.c; c++)
-                    op_store_at(dst, n, c, h, w, sum_at(src, s, n, c, h, w));
+    size_t n_elements = cz_shape_count(s);
+#pragma omp parallel for if (cz_shape_count(src->shape) > 65536)
+    for (size_t i = 0; i < n_elements; i++) {
+        size_t pixel = i / s.c, row = pixel / s.w;
+        op_store(dst, i,
+                 sum_at(src, s, (int32_t)(row / s.h), (int32_t)(i % s.c), (int32_t)(row % s.h),
+                        (int32_t)(pixel % s.w)));
+    }
 }
 
 static void gradient_sum(CzGraph *graph, const CzNode *node, CzValue d_dst, CzValue *d_src)
