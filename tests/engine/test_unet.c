@@ -93,6 +93,28 @@ static void any_size_gives_shapes_that_fit(void)
     }
 }
 
+// "Same" as TensorFlow has it: of an odd number of rows to add, the smaller half goes first.
+static void strided_convolutions_pad_the_smaller_half_first(void)
+{
+    g_autoptr(CzGraph) graph = cz_graph_new();
+    CzValue lightness = cz_input(graph, "lightness", cz_shape(1, 1, 64, 33));
+    cz_unet_build(graph, lightness, &cz_unet_default, CZ_F32);
+    int n_strided = 0;
+    for (int32_t id = 0; id < cz_graph_n_nodes(graph); id++) {
+        const CzNode *node = cz_graph_node(graph, id);
+        if (node->op != CZ_OP_CONV2D || node->params.conv.stride != 2)
+            continue;
+        const CzConvParams *p = &node->params.conv;
+        int32_t kernel = cz_graph_node(graph, node->src[1])->shape.h;
+        g_assert_cmpint(p->pad_top, ==, kernel == 3 ? 0 : 1); // 64, 32, ... are even
+        g_assert_cmpint(p->pad_bottom, ==, kernel == 3 ? 1 : 2);
+        g_assert_cmpint(p->pad_left, ==, kernel / 2); // 33, 17, ... are odd
+        g_assert_cmpint(p->pad_right, ==, kernel / 2);
+        n_strided++;
+    }
+    g_assert_cmpint(n_strided, ==, 5);
+}
+
 static void wrong_channels_are_an_error(void)
 {
     g_autoptr(CzGraph) graph = cz_graph_new();
@@ -335,6 +357,7 @@ int main(int argc, char **argv)
     CASE(each_stops_when_told);
     CASE(each_refuses_impossible_params);
     CASE(any_size_gives_shapes_that_fit);
+    CASE(strided_convolutions_pad_the_smaller_half_first);
     CASE(wrong_channels_are_an_error);
     CASE(run_is_finite_in_f32);
     CASE(run_is_finite_in_bf16);

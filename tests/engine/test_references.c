@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The references, by which every backend is judged, against the formulas of ops.h written out once
+// more, and against PyTorch's numbers where conventions differ between libraries.
+#include <math.h>
+#include <string.h>
+
+#include <cz/ops.h>
+
+#include "interpreter.h"
+
+static size_t place(CzShape s, int32_t n, int32_t c, int32_t h, int32_t w)
+{
+    return (((size_t)n * s.h + h) * s.w + w) * s.c + c;
+}
+
+// ---- convolution --------------------------------------------------------------------------------
+
+typedef struct {
+    CzShape src, filter;
+    CzConvParams p;
+    const float *src_data, *filter_data;
+} Conv;
+
+// Sum of the window of output (n, o, y, x); *size is the sum of magnitudes.
+static double window(const Conv *conv, int32_t n, int32_t o, int32_t y, int32_t x, double *size)
+{
+    const CzConvParams *p = &conv->p;
+    CzShape s = conv->src, f = conv->filter;
+    double sum = 0;
+    for (int32_t tap = 0; tap < f.c * f.h * f.w; tap++) {
+        int32_t i = tap % f.c, kx = tap / f.c % f.w, ky = tap / f.c / f.w;
+        int32_t sy = y * p->stride + ky * p->dilation - p->pad_top;
+        int32_t sx = x * p->stride + kx * p->dilation - p->pad_left;
+        if (sy < 0 || sx < 0 || sy >= s.h || sx >= s.w)
+            continue;
+        int32_t group = o / (f.n / p->groups);
+        double term = (double)conv->src_data[place(s, n, group * f.c + i, sy, sx)] *
+                      conv->filter_data[place(f, o, i, ky, kx)];
+        sum += term;
+        *size += fabs(term);
+    }
+    return sum;
+}
+
+static double activate(double x, CzActivation activation)
+{
+    switch (activation) {
+    case CZ_ACT_RELU:
+        return fmax(x, 0);
+    case CZ_ACT_RELU6:
+        return fmin(fmax(x, 0), 6);
+    case CZ_ACT_LEAKY:
+        return fmax(x, 0.2 * x);
+    case CZ_ACT_TANH:
+        return tanh(x);
+    case CZ_ACT_SIGMOID:
+        return 1 / (1 + exp(-x));
+    default:
+        return x;
+    }
+}
+
+// Every output of one convolution.
+static void check_conv(const CzGraph *graph, CzValue dst)
+{
+    g_autoptr(Interpreter) interpreter = interpreter_new(graph, &dst, 1);
+    interpreter_fill(interpreter, 5);
+    interpreter_run(interpreter);
+    const CzNode *node = cz_graph_of(graph, dst);
+    float *sources[4] = {NULL};
+    for (int32_t i = 0; i < node->n_src; i++)
+        sources[i] = interpreter_floats(interpreter, (CzValue){node->src[i]});
+    Conv conv = {cz_graph_node(graph, node->src[0])->shape,
+                 cz_graph_node(graph, node->src[1])->shape, node->params.conv, sources[0],
+                 sources[1]};
+    const float *bias = conv.p.has_bias ? sources[2] : NULL;
+    const float *residual = conv.p.has_residual ? sources[node->n_src - 1] : NULL;
+    g_autofree float *found = interpreter_floats(interpreter, dst);
+    CzShape s = node->shape;
+    for (size_t i = 0; i < cz_shape_count(s); i++) {
+        int32_t c = (int32_t)(i % s.c), x = (int32_t)(i / s.c % s.w);
+        int32_t y = (int32_t)(i / s.c / s.w % s.h), n = (int32_t)(i / s.c / s.w / s.h);
+        double size = 8;
+        double sum = window(&conv, n, c, y, x, &size);
+        sum += (bias ? bias[c] : 0) + (residual ? residual[i] : 0);
+        double wanted = activate(sum, conv.p.activation), bound = 4 * 6e-8 * size;
+        if (!(fabs(found[i] - wanted) <= bound))
+            g_test_message("%zu: expected %g, found %g, bound %g", i, wanted, found[i], bound);
+        g_assert_true(fabs(found[i] - wanted) <= bound);
+    }
+    for (int32_t i = 0; i < 4; i++)
+        g_free(sources[i]);
+}
+
+static void convolution_is_its_formula(void)
+{
+    unsigned n = 0;
+    for (;; n++) {
+        g_autoptr(CzGraph) graph = cz_graph_new();
+        CzValue dst;
+        if (!cz_op_class(CZ_OP_CONV2D)->example(n, CZ_F32, graph, &dst))
+            break;
+        g_assert_true(cz_graph_check(graph, NULL));
+        check_conv(graph, dst);
+    }
+    g_assert_cmpuint(n, >=, 15);
+}
+
+// 1 + 2^-8 is halfway between two BF16 numbers and goes to the even one, 1: so must a filter.
+static void bf16_convolution_rounds_its_filter(void)
+{
+    g_autoptr(CzGraph) graph = cz_graph_new();
+    CzValue src = cz_input(graph, "src", cz_shape(1, 1, 1, 1));
+    CzValue filter = cz_input(graph, "filter", cz_shape(1, 1, 1, 1));
+    CzValue dst =
+        cz_conv2d(graph, cz_cast(graph, src, CZ_BF16), filter, CZ_NONE, CZ_NONE, (CzConvParams){0});
+    CzValue scaled = cz_scale(graph, cz_cast(graph, dst, CZ_F32), 256, -256);
+    g_autoptr(Interpreter) interpreter = interpreter_new(graph, &scaled, 1);
+    *(float *)interpreter_view(interpreter, src)->data = 1;
+    *(float *)interpreter_view(interpreter, filter)->data = 1 + 1 / 256.0f;
+    interpreter_run(interpreter);
+    g_assert_cmpfloat(*(float *)interpreter_view(interpreter, scaled)->data, ==, 0);
+    *(float *)interpreter_view(interpreter, filter)->data = 1 + 1.01f / 256;
+    interpreter_run(interpreter);
+    g_assert_cmpfloat(*(float *)interpreter_view(interpreter, scaled)->data, ==, 2);
+}
+
+// ---- resize and pool ----------------------------------------------------------------------------
+
+static const float picture[15] = {0, 1, 4, 9, 16, 1, -2, 3, -4, 5, 10, 20, -30, 40, -50};
+
+static void check_picture(CzGraph *graph, CzValue src, CzValue dst, const float *wanted)
+{
+    g_autoptr(Interpreter) interpreter = interpreter_new(graph, &dst, 1);
+    size_t n = cz_shape_count(cz_graph_shape(graph, dst));
+    memcpy(interpreter_view(interpreter, src)->data, picture, sizeof picture);
+    interpreter_run(interpreter);
+    const float *found = interpreter_view(interpreter, dst)->data;
+    for (size_t i = 0; i < n; i++) {
+        if (!(fabsf(found[i] - wanted[i]) <= 1e-5f))
+            g_test_message("%zu: expected %g, found %g", i, wanted[i], found[i]);
+        g_assert_true(fabsf(found[i] - wanted[i]) <= 1e-5f);
+    }
+}
+
+static void resize_is_pytorchs(void)
+{
+    // torch.nn.functional.interpolate(mode="bilinear", align_corners=False), PyTorch 1.13.
+    static const struct {
+        int32_t h, w;
+        float wanted[35];
+    } cases[] = {
+        {6, 5, {0,     1,      4,       9,      16,      0.25f, 0.25f, 3.75f,  5.75f, 13.25f,
+                0.75f, -1.25f, 3.25f,   -0.75f, 7.75f,   3.25f, 3.5f,  -5.25f, 7,     -8.75f,
+                7.75f, 14.5f,  -21.75f, 29,     -36.25f, 10,    20,    -30,    40,    -50}},
+        {5, 7, {0,         0.5714286f,  1.857143f,  4,         7.571429f,  12,          16,
+                0.4f,      0.05714281f, 0.8857144f, 3.6f,      3.742857f,  7.142858f,   11.6f,
+                1,         -0.7142848f, -0.571428f, 2.999998f, -1.999999f, -0.1428561f, 4.999997f,
+                6.400001f, 9.142859f,   3.199999f,  -16.8f,    11.2f,      0.7999943f,  -28.00001f,
+                10,        15.71429f,   5.714284f,  -30,       20,         1.428562f,   -50}},
+        {2, 3, {0.25f, 3.75f, 10.75f, 10, -21.75f, -14.5f}},
+        {1, 1, {3}},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(CzGraph) graph = cz_graph_new();
+        CzValue src = cz_input(graph, "src", cz_shape(1, 1, 3, 5));
+        CzValue dst = cz_resize(graph, src, cases[i].h, cases[i].w);
+        check_picture(graph, src, dst, cases[i].wanted);
+    }
+}
+
+static void pool_is_the_mean_of_squares(void)
+{
+    g_autoptr(CzGraph) graph = cz_graph_new();
+    CzValue src = cz_input(graph, "src", cz_shape(1, 5, 3, 1));
+    CzValue square = cz_pad(graph, src, cz_shape(0, 0, 0, 1), cz_shape(1, 5, 3, 3));
+    CzValue dst = cz_pool(graph, square, 3);
+    const float wanted[] = {11 / 9.0f, 19 / 9.0f, -23 / 9.0f, 45 / 9.0f, -29 / 9.0f};
+    check_picture(graph, src, dst, wanted);
+}
+
+// ---- moves --------------------------------------------------------------------------------------
+
+static void concat_puts_channels_side_by_side(void)
+{
+    g_autoptr(CzGraph) graph = cz_graph_new();
+    CzValue src = cz_input(graph, "src", cz_shape(1, 5, 3, 1));
+    CzValue tail = cz_slice(graph, src, cz_shape(0, 3, 1, 0), cz_shape(1, 2, 2, 1));
+    CzValue head = cz_slice(graph, src, cz_shape(0, 0, 0, 0), cz_shape(1, 1, 2, 1));
+    const CzValue parts[] = {tail, head, tail};
+    CzValue dst = cz_concat(graph, parts, 3);
+    check_picture(graph, src, dst, (float[]){-4, 5, 0, -4, 5, 40, -50, 1, 40, -50});
+}
+
+static void pad_fills_with_zeros(void)
+{
+    g_autoptr(CzGraph) graph = cz_graph_new();
+    CzValue src = cz_input(graph, "src", cz_shape(1, 5, 3, 1));
+    CzValue part = cz_slice(graph, src, cz_shape(0, 1, 2, 0), cz_shape(1, 2, 1, 1));
+    CzValue dst = cz_pad(graph, part, cz_shape(0, 1, 1, 0), cz_shape(1, 3, 2, 2));
+    check_picture(graph, src, dst, (float[]){0, 0, 0, 0, 0, 0, 0, 20, -30, 0, 0, 0});
+}
+
+// ---- what builders refuse -----------------------------------------------------------------------
+
+static void refused(CzGraph *graph, CzValue value, const char *words)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_cmpint(value.id, <, 0);
+    g_assert_false(cz_graph_check(graph, &error));
+    if (!strstr(error->message, words))
+        g_test_message("expected '%s' in '%s'", words, error->message);
+    g_assert_nonnull(strstr(error->message, words));
+}
+
+static void convolution_refuses_what_does_not_fit(void)
+{
+    static const struct {
+        CzShape filter, bias;
+        CzConvParams p;
+        const char *words;
+    } cases[] = {
+        {{8, 3, 3, 3}, {1, 8, 1, 1}, {0}, "filter: expected 4 channels in"},
+        {{8, 4, 9, 3}, {1, 8, 1, 1}, {0}, "fits into 8x8"},
+        {{8, 2, 3, 3}, {1, 8, 1, 1}, {.groups = 3}, "a multiple of 3 out"},
+        {{8, 4, 3, 3}, {1, 4, 1, 1}, {0}, "source 2: expected 1x8x1x1, found 1x4x1x1"},
+        {{8, 4, 3, 3}, {1, 8, 1, 1}, {.stride = -1}, "stride -1"},
+        {{8, 4, 3, 3}, {1, 8, 1, 1}, {.pad_left = -1}, "padding 0, -1, 0, 0"},
+        {{8, 4, 3, 3}, {1, 8, 1, 1}, {.dilation = 1 << 30}, "dilation 1073741824"},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(CzGraph) graph = cz_graph_new();
+        CzValue src = cz_input(graph, "src", cz_shape(1, 4, 8, 8));
+        CzValue filter = cz_input(graph, "filter", cases[i].filter);
+        CzValue bias = cz_input(graph, "bias", cases[i].bias);
+        refused(graph, cz_conv2d(graph, src, filter, bias, CZ_NONE, cases[i].p), cases[i].words);
+    }
+}
+
+static void moves_refuse_what_lies_outside(void)
+{
+    const CzShape all = {1, 4, 8, 8};
+    g_autoptr(CzGraph) a = cz_graph_new();
+    CzValue src = cz_input(a, "src", all);
+    refused(a, cz_slice(a, src, cz_shape(0, 1, 0, 0), all), "slice: expected a place within");
+    g_autoptr(CzGraph) b = cz_graph_new();
+    src = cz_input(b, "src", all);
+    refused(b, cz_pad(b, src, cz_shape(0, 0, -1, 0), cz_shape(1, 4, 9, 9)), "pad: expected");
+    g_autoptr(CzGraph) c = cz_graph_new();
+    src = cz_input(c, "src", all);
+    refused(c, cz_pool(c, src, 3), "pool: source 0: expected a size divisible by 3");
+    g_autoptr(CzGraph) d = cz_graph_new();
+    src = cz_input(d, "src", all);
+    refused(d, cz_cast(d, src, CZ_F16), "cast: dtype: expected F32 or BF16, found F16");
+    g_autoptr(CzGraph) e = cz_graph_new();
+    src = cz_input(e, "src", all);
+    refused(e, cz_resize(e, src, 0, 4), "resize: ");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_set_nonfatal_assertions();
+#define CASE(name) g_test_add_func("/engine/references/" #name, name)
+    CASE(convolution_is_its_formula);
+    CASE(bf16_convolution_rounds_its_filter);
+    CASE(resize_is_pytorchs);
+    CASE(pool_is_the_mean_of_squares);
+    CASE(concat_puts_channels_side_by_side);
+    CASE(pad_fills_with_zeros);
+    CASE(convolution_refuses_what_does_not_fit);
+    CASE(moves_refuse_what_lies_outside);
+#undef CASE
+    return g_test_run();
+}
