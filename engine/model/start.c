@@ -25,9 +25,9 @@ typedef struct {
     GError **error;
 } Start;
 
-// The encoder from scratch: He et al. 2015, deviation sqrt(2 / inputs) keeps the activations' size under
-// ReLU. The decoder adds residuals and skips to them: with the same numbers its first outputs are
-// twenty times too large, with sqrt(1 / (3 inputs)) (PyTorch's default) they are about right.
+// The encoder from scratch: He et al. 2015, deviation sqrt(2 / inputs) keeps the activations' size
+// under ReLU. The decoder adds residuals and skips to them: with the same numbers its first outputs
+// are twenty times too large, with sqrt(1 / (3 inputs)) (PyTorch's default) they are about right.
 static void fill_random(float *data, const CzUnetTensor *tensor, CzRng rng)
 {
     CzShape s = tensor->shape;

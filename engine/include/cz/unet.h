@@ -42,10 +42,10 @@ bool cz_unet_read(CzUnetParams *params, const CzModelFile *file, GError **error)
 void cz_unet_write(const CzUnetParams *params, CzModelWriter *writer); // metadata only
 
 // Fills a store with the weights that a training begins with: normal numbers of deviation
-// sqrt(2 / inputs) in the encoder (He et al. 2015), sqrt(1 / (3 inputs)) in the decoder, the head's a
-// tenth of that, biases zero; the same for the same
-// seed. encoder_path: EfficientNet-lite0 for colour pictures, its stem folded for grey input, or
-// NULL. Errors of the file, the store and memory; CZ_ERROR_MODEL names a tensor that does not fit.
+// sqrt(2 / inputs) in the encoder (He et al. 2015), sqrt(1 / (3 inputs)) in the decoder, the head's
+// a tenth of that, biases zero; the same for the same seed. encoder_path: EfficientNet-lite0 for
+// colour pictures, its stem folded for grey input, or NULL. Errors of the file, the store and
+// memory; CZ_ERROR_MODEL names a tensor that does not fit.
 bool cz_unet_start(CzStore *store, const CzUnetParams *params, const char *encoder_path,
                    uint64_t seed, GError **error);
 
