@@ -49,10 +49,10 @@ static bool is_archive_name(const char *name)
 
 // ---- files --------------------------------------------------------------------------------------
 
-// The file's bytes; NULL with *problem (the caller frees) when they cannot be had.
-static uint8_t *read_file(const char *path, size_t *n_bytes, char **problem)
+// The file's bytes; NULL with *problem (the caller frees) when they cannot be had, or with error
+// when memory is out.
+static uint8_t *read_file(const char *path, size_t *n_bytes, char **problem, GError **error)
 {
-    g_autoptr(GError) error = NULL;
     struct stat info;
     uint8_t *bytes;
     FILE *file = cz_fault(CZ_FAULT_FILE) ? NULL : g_fopen(path, "rb");
@@ -68,10 +68,8 @@ static uint8_t *read_file(const char *path, size_t *n_bytes, char **problem)
         return NULL;
     }
     *n_bytes = (size_t)info.st_size;
-    bytes = cz_memory_alloc(*n_bytes, "a picture's file", &error);
-    if (!bytes) {
-        *problem = g_strdup(error->message);
-    } else if (fread(bytes, 1, *n_bytes, file) != *n_bytes) {
+    bytes = cz_memory_alloc(*n_bytes, "a picture's file", error);
+    if (bytes && fread(bytes, 1, *n_bytes, file) != *n_bytes) {
         *problem = g_strdup("it cannot be read to its end");
         g_clear_pointer(&bytes, cz_memory_free);
     }
@@ -83,9 +81,11 @@ static bool visit_file(const Visitor *visitor, const char *path, GError **error)
 {
     g_autofree char *problem = NULL;
     TrainCandidate candidate = {.name = path};
-    uint8_t *bytes = read_file(path, &candidate.n_bytes, &problem);
+    uint8_t *bytes = read_file(path, &candidate.n_bytes, &problem, error);
     bool ok;
 
+    if (!bytes && !problem)
+        return FALSE;
     candidate.bytes = bytes;
     candidate.problem = problem;
     ok = visitor->visit(visitor->user, &candidate, error);
