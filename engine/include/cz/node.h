@@ -29,7 +29,8 @@ typedef enum { CZ_ACT_NONE, CZ_ACT_RELU, CZ_ACT_RELU6, CZ_ACT_LEAKY, CZ_ACT_TANH
 // Slope of CZ_ACT_LEAKY below zero (PatchGAN and pix2pix: 0.2).
 #define CZ_LEAKY_SLOPE 0.2f
 
-// Zero means the default: stride 1, dilation 1, groups 1, no padding, no activation.
+// Zero means the default: stride 1, dilation 1, groups 1, no padding, no activation. In a node of a
+// graph stride, dilation and groups are never zero.
 // dst size = (src + before + after - dilation * (k - 1) - 1) / stride + 1, rounded down.
 typedef struct {
     int32_t stride, dilation, groups;
