@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// Apply: rows of a photograph, the field and the settings to rows in colour.
+#include "colorizer/private.h"
+
+#include <cz/color.h>
+#include <cz/error.h>
+#include <cz/memory.h>
+
+#include "color/field_span.h"
+
+// Pixels that go the whole way through the first cache.
+#define SPAN 512
+
+// Strips may be cut anywhere along y, and never along x: every pixel is computed the same way in
+// all of them.
+static void apply_row(const CzField *field, float strength, int32_t photo_w, int32_t photo_h,
+                      int32_t y, const float *rgb, float *rgb_out)
+{
+    float lightness[SPAN], lab[3 * SPAN];
+    for (int32_t x = 0; x < photo_w; x += SPAN) {
+        int32_t n = MIN(SPAN, photo_w - x);
+        cz_rgb_to_lightness(lightness, rgb + 3 * (size_t)x, n);
+        cz_field_span(field, photo_w, photo_h, x, y, n, lightness, strength, lab);
+        cz_lab_to_gamut_rgb(rgb_out + 3 * (size_t)x, lab, n);
+    }
+}
+
+void cz_chroma_apply_rows(const CzChroma *chroma, const CzSettings *settings, int32_t y,
+                          int32_t n_rows, const float *rgb, float *rgb_out)
+{
+    size_t stride = 3 * (size_t)chroma->width;
+    for (int32_t i = 0; i < n_rows; i++)
+        apply_row(&chroma->field, (float)settings->strength, chroma->width, chroma->height, y + i,
+                  rgb + i * stride, rgb_out + i * stride);
+}
+
+typedef struct {
+    const CzField *field;
+    const CzPhoto *photo;
+    float strength;
+    int32_t y, n_rows;
+    float *rgb;
+} ApplyJob;
+
+static bool job_apply(void *data, GError **error)
+{
+    const ApplyJob *job = data;
+    size_t stride = 3 * (size_t)job->photo->width;
+#pragma omp parallel for schedule(static)
+    for (int32_t i = 0; i < job->n_rows; i++)
+        apply_row(job->field, job->strength, job->photo->width, job->photo->height, job->y + i,
+                  job->rgb + i * stride, job->rgb + i * stride);
+    return true;
+}
+
+static bool read_band(const CzPhoto *photo, int32_t y, float *rgb, GError **error)
+{
+    return photo->read_rows(photo->user, y, MIN(cz_band_rows(photo), photo->height - y), rgb,
+                            error);
+}
+
+static bool write_band(const CzPhoto *photo, int32_t y, const float *rgb, GError **error)
+{
+    return photo->write_rows(photo->user, y, MIN(cz_band_rows(photo), photo->height - y), rgb,
+                             error);
+}
+
+// While the engine's thread colours the band at y, the caller's writes the one before and reads
+// the one after, both in the other buffer.
+static bool exchange_bands(const CzPhoto *photo, int32_t y, float *rgb, const CzProgress *progress,
+                           GError **error)
+{
+    int32_t step = cz_band_rows(photo), next = y + step;
+    if (y > 0 && !write_band(photo, y - step, rgb, error))
+        return false;
+    if (next >= photo->height)
+        return true;
+    return cz_progress_report(progress, (double)next / photo->height, error) &&
+           read_band(photo, next, rgb, error);
+}
+
+static bool apply_bands(const CzField *field, float strength, CzWorker *worker,
+                        const CzPhoto *photo, float *bands[2], const CzProgress *progress,
+                        GError **error)
+{
+    int32_t step = cz_band_rows(photo), band = 0, y = 0;
+    if (!cz_progress_report(progress, 0, error) || !read_band(photo, 0, bands[0], error))
+        return false;
+    for (; y < photo->height; y += step, band ^= 1) {
+        ApplyJob job = {field, photo, strength, y, MIN(step, photo->height - y), bands[band]};
+        cz_worker_start(worker, job_apply, &job);
+        bool good = exchange_bands(photo, y, bands[!band], progress, error);
+        if (!cz_worker_wait(worker, NULL, good ? error : NULL) || !good)
+            return false;
+    }
+    return write_band(photo, y - step, bands[!band], error) &&
+           cz_progress_report(progress, 1, error);
+}
+
+bool cz_chroma_apply(const CzChroma *chroma, CzColorizer *colorizer, const CzSettings *settings,
+                     const CzPhoto *photo, const CzProgress *progress, GError **error)
+{
+    if (!cz_settings_check(settings, error))
+        return false;
+    if (photo->width < 1 || photo->height < 1) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT, "a photograph of %d x %d pixels is empty",
+                    photo->width, photo->height);
+        return false;
+    }
+    float *bands[2] = {cz_band_alloc(photo, error), NULL};
+    bands[1] = bands[0] ? cz_band_alloc(photo, error) : NULL;
+    bool good = bands[1] && apply_bands(&chroma->field, (float)settings->strength,
+                                        colorizer->worker, photo, bands, progress, error);
+    cz_memory_free(bands[0]);
+    cz_memory_free(bands[1]);
+    return good;
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The colorizer, and predict: a photograph, read once, to its chroma field.
+#include "colorizer/private.h"
+
+#include <string.h>
+
+#include <cz/color.h>
+#include <cz/error.h>
+#include <cz/memory.h>
+#include <cz/resample.h>
+
+#include "colorizer/reduce.h"
+
+// ---- the colorizer ------------------------------------------------------------------------------
+
+typedef struct {
+    CzColorizer *colorizer;
+    const char *weights;
+    const CzColorizerOptions *options;
+} Opening;
+
+static bool job_open(void *data, GError **error)
+{
+    Opening *opening = data;
+    opening->colorizer->network =
+        cz_network_new(opening->weights, opening->options->device, opening->options->bf16, error);
+    return opening->colorizer->network != NULL;
+}
+
+static bool job_close(void *data, GError **error)
+{
+    CzColorizer *colorizer = data;
+    g_clear_pointer(&colorizer->network, cz_network_free);
+    return true;
+}
+
+CzColorizer *cz_colorizer_new(const CzColorizerOptions *options, GError **error)
+{
+    static const CzColorizerOptions defaults = {0};
+    options = options ? options : &defaults;
+    g_autofree char *bundled = NULL;
+    const char *weights = options->weights;
+    if (!weights || !*weights)
+        weights = bundled = cz_weights_bundled(error);
+    if (!weights)
+        return NULL;
+    g_autoptr(CzColorizer) colorizer = g_new0(CzColorizer, 1);
+    colorizer->worker = cz_worker_new(options->threads, error);
+    if (!colorizer->worker)
+        return NULL;
+    Opening opening = {colorizer, weights, options};
+    cz_worker_start(colorizer->worker, job_open, &opening);
+    if (!cz_worker_wait(colorizer->worker, NULL, error))
+        return NULL;
+    return g_steal_pointer(&colorizer);
+}
+
+void cz_colorizer_free(CzColorizer *colorizer)
+{
+    if (!colorizer)
+        return;
+    if (colorizer->network) {
+        cz_worker_start(colorizer->worker, job_close, colorizer);
+        cz_worker_wait(colorizer->worker, NULL, NULL);
+    }
+    cz_worker_free(colorizer->worker);
+    g_free(colorizer);
+}
+
+const CzDeviceInfo *cz_colorizer_device(const CzColorizer *colorizer)
+{
+    return cz_network_device(colorizer->network);
+}
+
+void cz_chroma_free(CzChroma *chroma)
+{
+    if (!chroma)
+        return;
+    cz_field_clear(&chroma->field);
+    g_free(chroma);
+}
+
+const CzField *cz_chroma_field(const CzChroma *chroma)
+{
+    return &chroma->field;
+}
+
+float *cz_band_alloc(const CzPhoto *photo, GError **error)
+{
+    gsize n;
+    if (!g_size_checked_mul(&n, (gsize)photo->width, 3 * sizeof(float)) ||
+        !g_size_checked_mul(&n, n, (gsize)cz_band_rows(photo))) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_MEMORY, "rows of %d pixels do not fit into memory",
+                    photo->width);
+        return NULL;
+    }
+    return cz_memory_alloc(n, "rows of the photograph", error);
+}
+
+bool cz_progress_report(const CzProgress *progress, double fraction, GError **error)
+{
+    if (!progress || progress->report(progress->user, fraction))
+        return true;
+    g_set_error_literal(error, CZ_ERROR, CZ_ERROR_CANCELLED, "cancelled");
+    return false;
+}
+
+// ---- reading ------------------------------------------------------------------------------------
+
+// The share of the progress that goes to reading; the rest is the network's.
+#define READING 0.4
+
+typedef struct {
+    CzReducer *reducer;
+    const float *rgb;
+    int32_t n_rows;
+} ReduceJob;
+
+static bool job_reduce(void *data, GError **error)
+{
+    const ReduceJob *job = data;
+    cz_reducer_push(job->reducer, job->rgb, job->n_rows);
+    return true;
+}
+
+static bool read_band(const CzPhoto *photo, int32_t y, float *rgb, GError **error)
+{
+    int32_t n_rows = MIN(cz_band_rows(photo), photo->height - y);
+    return photo->read_rows(photo->user, y, n_rows, rgb, error);
+}
+
+// The caller's thread reads a band while the engine's reduces the one before.
+static bool read_photo(CzWorker *worker, CzReducer *reducer, const CzPhoto *photo, float *bands[2],
+                       const CzProgress *progress, GError **error)
+{
+    int32_t step = cz_band_rows(photo);
+    if (!cz_progress_report(progress, 0, error) || !read_band(photo, 0, bands[0], error))
+        return false;
+    for (int32_t y = 0, band = 0; y < photo->height; y += step, band ^= 1) {
+        ReduceJob job = {reducer, bands[band], MIN(step, photo->height - y)};
+        cz_worker_start(worker, job_reduce, &job);
+        int32_t next = y + step;
+        bool good = true;
+        if (next < photo->height)
+            good = cz_progress_report(progress, READING * next / photo->height, error) &&
+                   read_band(photo, next, bands[!band], error);
+        if (!cz_worker_wait(worker, NULL, good ? error : NULL) || !good)
+            return false;
+    }
+    return true;
+}
+
+// ---- the network --------------------------------------------------------------------------------
+
+typedef struct {
+    CzColorizer *colorizer;
+    CzReducer *reducer;
+    CzField *field;
+    double done, share; // of all sizes: behind us, and of this one
+    double told;        // last fraction that the host was told
+} PredictJob;
+
+// Telling the host means waking another thread: once in twenty is enough for any progress bar.
+static bool report_network(void *user, double fraction)
+{
+    PredictJob *job = user;
+    double total = job->done + job->share * fraction;
+    if (total < job->told + 0.05)
+        return true;
+    job->told = total;
+    return cz_worker_report(job->colorizer->worker, READING + (1 - READING) * total);
+}
+
+// One size: its prediction, brought to the field's size, is added to field->c.
+static bool predict_size(PredictJob *job, int index, GError **error)
+{
+    int32_t w, h;
+    cz_reducer_size(job->reducer, index, &w, &h);
+    int32_t half_w = (w + 1) / 2, half_h = (h + 1) / 2;
+    CzField *field = job->field;
+    size_t n_field = (size_t)field->width * field->height;
+    size_t n_in = (size_t)w * h, n_out = (size_t)half_w * half_h * 2;
+    float *memory = cz_memory_alloc((n_in + n_out + 2 * n_field) * sizeof(float),
+                                    "the network's input and output", error);
+    if (!memory)
+        return false;
+    float *lightness = memory, *chroma = memory + n_in, *resized = chroma + n_out;
+    cz_reducer_result(job->reducer, index, lightness);
+    for (size_t i = 0; i < n_in; i++)
+        lightness[i] = lightness[i] / 50 - 1;
+    const CzProgress progress = {report_network, job};
+    bool good =
+        cz_network_run(job->colorizer->network, w, h, lightness, chroma, &progress, error) &&
+        cz_resize_image(resized, field->width, field->height, chroma, half_w, half_h, 2, error);
+    float weight = 100.0f / (float)cz_reducer_n_sizes(job->reducer);
+    for (size_t i = 0; good && i < 2 * n_field; i++)
+        field->c[i] += weight * resized[i];
+    cz_memory_free(memory);
+    return good;
+}
+
+static void field_from_d65(CzField *field)
+{
+    for (size_t i = 0; i < (size_t)field->width * field->height; i++) {
+        float lab[3] = {field->l[i], field->c[2 * i], field->c[2 * i + 1]};
+        cz_lab_d65_to_d50(lab, 1);
+        field->c[2 * i] = lab[1];
+        field->c[2 * i + 1] = lab[2];
+    }
+}
+
+static bool job_predict(void *data, GError **error)
+{
+    PredictJob *job = data;
+    CzField *field = job->field;
+    int n_sizes = cz_reducer_n_sizes(job->reducer);
+    double total = 0;
+    int32_t w, h;
+    for (int i = 0; i < n_sizes; i++) {
+        cz_reducer_size(job->reducer, i, &w, &h);
+        total += (double)w * h;
+    }
+    memset(field->c, 0, (size_t)field->width * field->height * 2 * sizeof(float));
+    cz_reducer_lightness(job->reducer, field->l);
+    for (int i = 0; i < n_sizes; i++) {
+        cz_reducer_size(job->reducer, i, &w, &h);
+        job->share = (double)w * h / total;
+        if (!predict_size(job, i, error))
+            return false;
+        job->done += job->share;
+    }
+    if (cz_network_use(job->colorizer->network)->d65)
+        field_from_d65(field);
+    cz_field_slopes(field, CZ_FIELD_EPSILON);
+    return true;
+}
+
+static bool predict_field(CzColorizer *colorizer, const CzPhoto *photo, CzReducer *reducer,
+                          CzField *field, const CzProgress *progress, GError **error)
+{
+    float *bands[2] = {cz_band_alloc(photo, error), NULL};
+    bands[1] = bands[0] ? cz_band_alloc(photo, error) : NULL;
+    bool good = bands[1] && read_photo(colorizer->worker, reducer, photo, bands, progress, error);
+    cz_memory_free(bands[0]);
+    cz_memory_free(bands[1]);
+    if (!good)
+        return false;
+    PredictJob job = {.colorizer = colorizer, .reducer = reducer, .field = field};
+    cz_worker_start(colorizer->worker, job_predict, &job);
+    return cz_worker_wait(colorizer->worker, progress, error) &&
+           cz_progress_report(progress, 1, error);
+}
+
+CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo,
+                               const CzProgress *progress, GError **error)
+{
+    if (photo->width < 1 || photo->height < 1) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT, "a photograph of %d x %d pixels is empty",
+                    photo->width, photo->height);
+        return NULL;
+    }
+    const CzNetworkUse *use = cz_network_use(colorizer->network);
+    g_autoptr(CzReducer) reducer =
+        cz_reducer_new(photo->width, photo->height, use->sizes, use->n_sizes, error);
+    if (!reducer)
+        return NULL;
+    g_autoptr(CzChroma) chroma = g_new0(CzChroma, 1);
+    chroma->width = photo->width;
+    chroma->height = photo->height;
+    int32_t w, h;
+    cz_reducer_field_size(reducer, &w, &h);
+    if (!cz_field_init(&chroma->field, w, h, error) ||
+        !predict_field(colorizer, photo, reducer, &chroma->field, progress, error))
+        return NULL;
+    return g_steal_pointer(&chroma);
+}

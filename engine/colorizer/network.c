@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The network on a device: weights, a plan for each size, and other devices when one refuses.
+#include "colorizer/network.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cz/error.h>
+#include <cz/ops.h>
+#include <cz/plan.h>
+
+// Plans of the last sizes are kept: the pictures of a folder often have the same one, and a
+// picture is seen at several. Each holds its activations.
+#define MAX_PLANS 8
+
+#define SIZES_KEY  "colorize.working_sizes"
+#define WHITE_KEY  "colorize.white"
+#define LEAST_SIZE 32
+#define MOST_SIZE  2048
+
+typedef struct {
+    int32_t w, h;
+    CzGraph *graph;
+    CzPlan *plan;
+    CzValue input, chroma;
+} SizedPlan;
+
+struct CzNetwork {
+    CzModelFile *file;
+    CzUnetParams params;
+    CzNetworkUse use;
+    bool bf16, automatic;
+    guint64 tried; // bit i: the i-th device of cz_devices() has refused
+    CzEngineDevice *device;
+    CzDeviceInfo info;
+    CzStore *store;
+    SizedPlan plans[MAX_PLANS];
+    int n_plans; // the oldest first
+};
+
+// ---- what the file says -------------------------------------------------------------------------
+
+static bool bad_metadata(const CzModelFile *file, const char *key, const char *expected,
+                         const char *found, GError **error)
+{
+    g_set_error(error, CZ_ERROR, CZ_ERROR_MODEL, "%s: %s: expected %s, found '%.64s'",
+                cz_model_file_path(file), key, expected, found);
+    return false;
+}
+
+static int compare_sizes(const void *a, const void *b)
+{
+    return *(const int32_t *)a - *(const int32_t *)b;
+}
+
+static bool read_use(CzNetworkUse *use, const CzModelFile *file, GError **error)
+{
+    const char *white = cz_model_file_meta(file, WHITE_KEY);
+    use->d65 = g_strcmp0(white, "d65") == 0;
+    if (white && !use->d65 && !g_str_equal(white, "d50"))
+        return bad_metadata(file, WHITE_KEY, "'d50' or 'd65'", white, error);
+    const char *sizes = cz_model_file_meta(file, SIZES_KEY);
+    if (!sizes)
+        sizes = "192";
+    g_auto(GStrv) parts = g_strsplit(sizes, ",", CZ_MAX_WORKING_SIZES + 1);
+    guint n = g_strv_length(parts);
+    bool good = n >= 1 && n <= CZ_MAX_WORKING_SIZES;
+    for (guint i = 0; good && i < n; i++) {
+        gint64 size = 0;
+        good =
+            g_ascii_string_to_signed(g_strstrip(parts[i]), 10, LEAST_SIZE, MOST_SIZE, &size, NULL);
+        use->sizes[i] = (int32_t)size;
+    }
+    if (!good)
+        return bad_metadata(file, SIZES_KEY, "1 to 8 sizes from 32 to 2048, as in '96,192'", sizes,
+                            error);
+    use->n_sizes = (int)n;
+    qsort(use->sizes, n, sizeof *use->sizes, compare_sizes);
+    return true;
+}
+
+static bool read_file(CzNetwork *network, const char *weights, GError **error)
+{
+    network->file = cz_model_file_open(weights, error);
+    if (!network->file || !cz_unet_read(&network->params, network->file, error))
+        return false;
+    if (network->params.n_inputs != 1) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_MODEL,
+                    "%s: expected a network with 1 input channel, found %d", weights,
+                    network->params.n_inputs);
+        return false;
+    }
+    return read_use(&network->use, network->file, error);
+}
+
+// ---- the device ---------------------------------------------------------------------------------
+
+static void plan_clear(SizedPlan *sized)
+{
+    cz_plan_free(sized->plan);
+    cz_graph_free(sized->graph);
+    memset(sized, 0, sizeof *sized);
+}
+
+static void leave_device(CzNetwork *network)
+{
+    while (network->n_plans > 0)
+        plan_clear(&network->plans[--network->n_plans]);
+    g_clear_pointer(&network->store, cz_store_free);
+    g_clear_pointer(&network->device, cz_device_close);
+}
+
+static bool enter_device(CzNetwork *network, const char *id, GError **error)
+{
+    leave_device(network);
+    network->device = cz_device_open(id, error);
+    if (!network->device)
+        return false;
+    network->info = *cz_device_info(network->device);
+    network->store = cz_store_new(network->device);
+    return cz_store_load(network->store, network->file, error);
+}
+
+static void mark_tried(CzNetwork *network)
+{
+    size_t n;
+    const CzDeviceInfo *infos = cz_devices(&n, NULL);
+    for (size_t i = 0; i < MIN(n, 64); i++)
+        if (g_str_equal(infos[i].id, network->info.id))
+            network->tried |= (guint64)1 << i;
+}
+
+// The next device that opens and takes the weights; FALSE: there is none.
+static bool next_device(CzNetwork *network)
+{
+    size_t n;
+    const CzDeviceInfo *infos = cz_devices(&n, NULL);
+    for (size_t i = 0; i < MIN(n, 64); i++) {
+        guint64 bit = (guint64)1 << i;
+        if (network->tried & bit)
+            continue;
+        network->tried |= bit;
+        if (enter_device(network, infos[i].id, NULL))
+            return true;
+    }
+    return false;
+}
+
+static bool is_on_cpu(const CzNetwork *network)
+{
+    return g_str_equal(network->info.id, "cpu") || g_str_equal(network->info.id, "reference");
+}
+
+// After an error: TRUE if another device stands ready to try once more.
+static bool move_on(CzNetwork *network, const GError *cause)
+{
+    if (g_error_matches(cause, CZ_ERROR, CZ_ERROR_MEMORY) && !is_on_cpu(network))
+        return enter_device(network, "cpu", NULL);
+    if (!g_error_matches(cause, CZ_ERROR, CZ_ERROR_BACKEND) || !network->automatic)
+        return false;
+    mark_tried(network);
+    return next_device(network);
+}
+
+CzNetwork *cz_network_new(const char *weights, const char *device, bool bf16, GError **error)
+{
+    CzNetwork *network = g_new0(CzNetwork, 1);
+    network->bf16 = bf16;
+    network->automatic = !device || !*device || g_str_equal(device, "auto");
+    if (!read_file(network, weights, error) ||
+        !enter_device(network, network->automatic ? NULL : device, error)) {
+        cz_network_free(network);
+        return NULL;
+    }
+    return network;
+}
+
+void cz_network_free(CzNetwork *network)
+{
+    if (!network)
+        return;
+    leave_device(network);
+    cz_model_file_free(network->file);
+    g_free(network);
+}
+
+const CzNetworkUse *cz_network_use(const CzNetwork *network)
+{
+    return &network->use;
+}
+
+const CzDeviceInfo *cz_network_device(const CzNetwork *network)
+{
+    return &network->info;
+}
+
+// ---- plans --------------------------------------------------------------------------------------
+
+static bool plan_init(SizedPlan *sized, const CzNetwork *network, int32_t w, int32_t h,
+                      GError **error)
+{
+    sized->w = w;
+    sized->h = h;
+    sized->graph = cz_graph_new();
+    sized->input = cz_input(sized->graph, "lightness", cz_shape(1, 1, h, w));
+    CzUnetOutput output = cz_unet_build(sized->graph, sized->input, &network->params,
+                                        network->bf16 ? CZ_BF16 : CZ_F32);
+    sized->chroma = output.chroma;
+    const CzPlanOptions options = {.frozen = true};
+    sized->plan = cz_plan_new(network->device, network->store, sized->graph, &sized->chroma, 1,
+                              &options, error);
+    return sized->plan != NULL;
+}
+
+static const SizedPlan *plan_get(CzNetwork *network, int32_t w, int32_t h, GError **error)
+{
+    for (int i = 0; i < network->n_plans; i++)
+        if (network->plans[i].w == w && network->plans[i].h == h)
+            return &network->plans[i];
+    if (network->n_plans == MAX_PLANS) {
+        plan_clear(&network->plans[0]);
+        network->n_plans--;
+        memmove(network->plans, network->plans + 1, network->n_plans * sizeof *network->plans);
+    }
+    SizedPlan sized = {0};
+    if (!plan_init(&sized, network, w, h, error)) {
+        plan_clear(&sized);
+        return NULL;
+    }
+    network->plans[network->n_plans] = sized;
+    return &network->plans[network->n_plans++];
+}
+
+static bool run_once(CzNetwork *network, int32_t w, int32_t h, const float *lightness,
+                     float *chroma, const CzProgress *progress, GError **error)
+{
+    const SizedPlan *sized = plan_get(network, w, h, error);
+    size_t n_in = (size_t)w * h, n_out = (size_t)((w + 1) / 2) * ((h + 1) / 2) * 2;
+    if (!sized || !cz_plan_write(sized->plan, sized->input, lightness, n_in, error) ||
+        !cz_plan_run(sized->plan, progress, error) ||
+        !cz_plan_read(sized->plan, sized->chroma, chroma, n_out, error))
+        return false;
+    for (size_t i = 0; i < n_out; i++) {
+        if (isfinite(chroma[i]))
+            continue;
+        g_set_error(error, CZ_ERROR, CZ_ERROR_NUMERIC,
+                    "%s: the network gives no number at value %zu of %zu",
+                    cz_model_file_path(network->file), i, n_out);
+        return false;
+    }
+    return true;
+}
+
+bool cz_network_run(CzNetwork *network, int32_t w, int32_t h, const float *lightness, float *chroma,
+                    const CzProgress *progress, GError **error)
+{
+    for (;;) {
+        GError *cause = NULL;
+        if (run_once(network, w, h, lightness, chroma, progress, &cause))
+            return true;
+        if (!move_on(network, cause)) {
+            g_propagate_error(error, cause);
+            return false;
+        }
+        g_error_free(cause);
+    }
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The network of a weights file on a device, with the rule of what to do when the device refuses.
+//
+// To be used on the engine thread only, its making and freeing included.
+#pragma once
+
+#include <cz/backend.h>
+#include <cz/unet.h>
+
+typedef struct CzNetwork CzNetwork;
+
+#define CZ_MAX_WORKING_SIZES 8
+
+// What the file says beside the network itself.
+typedef struct {
+    int32_t sizes[CZ_MAX_WORKING_SIZES]; // short sides, ascending
+    int n_sizes;
+    bool d65; // a* and b* are under D65
+} CzNetworkUse;
+
+// device: as cz_device_open takes it. CZ_ERROR_IO, FORMAT, MODEL, BACKEND, MEMORY.
+CzNetwork *cz_network_new(const char *weights, const char *device, bool bf16, GError **error);
+void cz_network_free(CzNetwork *network); // accepts NULL
+const CzNetworkUse *cz_network_use(const CzNetwork *network);
+const CzDeviceInfo *cz_network_device(const CzNetwork *network); // may change in a run
+
+// lightness: h * w of L*/50 - 1; chroma (out): ((h + 1) / 2) * ((w + 1) / 2) * 2 of a*b*/100.
+// A device that cannot compile the network is left for the next one, if it was chosen by "auto";
+// one that is out of memory is left for the CPU.
+bool cz_network_run(CzNetwork *network, int32_t w, int32_t h, const float *lightness, float *chroma,
+                    const CzProgress *progress, GError **error);
