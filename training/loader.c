@@ -2,6 +2,7 @@
 // Batches made ahead by threads, while the trainer computes.
 #include "loader.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include <cz/error.h>
@@ -27,8 +28,8 @@ struct TrainLoader {
     GThread **threads;
     double waited; // seconds; the caller's thread only
     // All below is guarded by the lock.
-    GMutex lock;
-    GCond filled, freed;
+    pthread_mutex_t lock; // no GMutex: thread sanitizers see through this one alone
+    pthread_cond_t filled, freed;
     uint64_t next_claim, next_hand, next_release; // numbers of batches, from 0
     bool stop;
     GError *failure;
@@ -64,9 +65,9 @@ static uint32_t shuffled(const TrainLoader *loader, Shuffle *shuffle, uint64_t s
 
 static bool stopping(TrainLoader *loader)
 {
-    g_mutex_lock(&loader->lock);
+    pthread_mutex_lock(&loader->lock);
     bool stop = loader->stop;
-    g_mutex_unlock(&loader->lock);
+    pthread_mutex_unlock(&loader->lock);
     return stop;
 }
 
@@ -96,27 +97,27 @@ static bool claim(TrainLoader *loader, uint64_t *number)
 {
     bool go_on;
 
-    g_mutex_lock(&loader->lock);
+    pthread_mutex_lock(&loader->lock);
     while (!loader->stop && !loader->failure &&
            loader->next_claim - loader->next_release >= (uint64_t)loader->n_slots)
-        g_cond_wait(&loader->freed, &loader->lock);
+        pthread_cond_wait(&loader->freed, &loader->lock);
     go_on = !loader->stop && !loader->failure;
     if (go_on)
         *number = loader->next_claim++;
-    g_mutex_unlock(&loader->lock);
+    pthread_mutex_unlock(&loader->lock);
     return go_on;
 }
 
 static void hand_in(TrainLoader *loader, Slot *slot, GError *failure)
 {
-    g_mutex_lock(&loader->lock);
+    pthread_mutex_lock(&loader->lock);
     slot->ready = failure == NULL;
     if (failure && !loader->failure)
         loader->failure = failure;
     else
         g_clear_error(&failure);
-    g_cond_broadcast(&loader->filled);
-    g_mutex_unlock(&loader->lock);
+    pthread_cond_broadcast(&loader->filled);
+    pthread_mutex_unlock(&loader->lock);
 }
 
 static gpointer work(gpointer user)
@@ -219,9 +220,9 @@ TrainLoader *train_loader_new(const TrainSet *set, const TrainLoaderOptions *opt
     loader->set = set;
     loader->options = *options;
     loader->n_slots = options->n_ahead > 0 ? options->n_ahead : MAX(options->n_threads, 1) + 1;
-    g_mutex_init(&loader->lock);
-    g_cond_init(&loader->filled);
-    g_cond_init(&loader->freed);
+    pthread_mutex_init(&loader->lock, NULL);
+    pthread_cond_init(&loader->filled, NULL);
+    pthread_cond_init(&loader->freed, NULL);
     loader->pictures = train_set_split(set, options->held_back, FALSE, &loader->n_pictures);
     if (!check(loader, error) || !make_slots(loader, error) || !start_threads(loader, error))
         return NULL;
@@ -232,17 +233,17 @@ void train_loader_free(TrainLoader *loader)
 {
     if (!loader)
         return;
-    g_mutex_lock(&loader->lock);
+    pthread_mutex_lock(&loader->lock);
     loader->stop = TRUE;
-    g_cond_broadcast(&loader->freed);
-    g_mutex_unlock(&loader->lock);
+    pthread_cond_broadcast(&loader->freed);
+    pthread_mutex_unlock(&loader->lock);
     for (int i = 0; i < loader->n_threads; i++)
         g_thread_join(loader->threads[i]);
     for (int i = 0; loader->slots && i < loader->n_slots; i++)
         cz_memory_free(loader->slots[i].memory);
-    g_mutex_clear(&loader->lock);
-    g_cond_clear(&loader->filled);
-    g_cond_clear(&loader->freed);
+    pthread_mutex_destroy(&loader->lock);
+    pthread_cond_destroy(&loader->filled);
+    pthread_cond_destroy(&loader->freed);
     g_clear_error(&loader->failure);
     g_free(loader->slots);
     g_free(loader->threads);
@@ -264,33 +265,33 @@ const TrainBatch *train_loader_next(TrainLoader *loader, GError **error)
     // Both counters move by the caller alone, so they may be read here without the lock.
     g_return_val_if_fail(loader->next_hand - loader->next_release < (uint64_t)loader->n_slots,
                          NULL);
-    g_mutex_lock(&loader->lock);
+    pthread_mutex_lock(&loader->lock);
     slot = &loader->slots[loader->next_hand % (uint64_t)loader->n_slots];
     while (!slot->ready && !loader->failure)
-        g_cond_wait(&loader->filled, &loader->lock);
+        pthread_cond_wait(&loader->filled, &loader->lock);
     if (slot->ready) {
         batch = &slot->batch;
         loader->next_hand++;
     } else {
         g_propagate_error(error, g_error_copy(loader->failure));
     }
-    g_mutex_unlock(&loader->lock);
+    pthread_mutex_unlock(&loader->lock);
     loader->waited += (double)(g_get_monotonic_time() - begin) * 1e-6;
     return batch;
 }
 
 void train_loader_release(TrainLoader *loader, const TrainBatch *batch)
 {
-    g_mutex_lock(&loader->lock);
+    pthread_mutex_lock(&loader->lock);
     Slot *slot = &loader->slots[loader->next_release % (uint64_t)loader->n_slots];
     if (batch == &slot->batch && loader->next_release < loader->next_hand) {
         slot->ready = FALSE;
         loader->next_release++;
-        g_cond_broadcast(&loader->freed);
+        pthread_cond_broadcast(&loader->freed);
     } else {
         g_critical("a batch is released out of order");
     }
-    g_mutex_unlock(&loader->lock);
+    pthread_mutex_unlock(&loader->lock);
 }
 
 double train_loader_waited(const TrainLoader *loader)

@@ -34,7 +34,7 @@ static bool put(TrainSetWriter *writer, const void *bytes, size_t n_bytes, GErro
 {
     if (cz_fault(CZ_FAULT_FILE))
         return failed(writer, "write", 0, error);
-    if (fwrite(bytes, 1, n_bytes, writer->file) != n_bytes)
+    if (n_bytes > 0 && fwrite(bytes, 1, n_bytes, writer->file) != n_bytes)
         return failed(writer, "write", errno, error);
     writer->n_bytes += n_bytes;
     return TRUE;
