@@ -128,7 +128,7 @@ static float *random_data(const CzNode *node, GError **error)
     if (!data)
         return NULL;
     CzRng rng = cz_rng(1, (uint64_t)node->id);
-    const float deviation = 1.4f / sqrtf((float)(n / (size_t)node->shape.n));
+    const float deviation = 1.0f / sqrtf((float)(n / (size_t)node->shape.n));
     for (size_t i = 0; i < n; i++)
         data[i] = cz_rng_normal(&rng) * deviation;
     if (g_str_has_prefix(node->name, "v.") || strcmp(node->name, "rates") == 0)
