@@ -15,7 +15,8 @@ G_BEGIN_DECLS
 
 // All devices that open here: the CPU backend's "cpu" first, then others, "reference" last. The
 // list is made once per process and borrowed. Backends that could not be loaded have a sentence in
-// notes (NULL-terminated, borrowed).
+// notes (NULL-terminated, borrowed). Modules come from the installed folder, or from those in
+// COLORIZE_MODULE_DIR (absolute, with colons between) and nowhere else.
 const CzDeviceInfo *cz_devices(size_t *n_devices, const char *const **notes);
 
 typedef struct CzEngineDevice CzEngineDevice;
@@ -54,11 +55,14 @@ typedef struct CzPlan CzPlan;
 
 typedef struct {
     bool frozen;  // parameters do not change while the plan lives: filters are packed once
-    bool poison;  // tests: fill memory with NaN before its first use in every run
+    bool poison;  // tests: each step runs alone, memory is NaN before its first and after its last use
 } CzPlanOptions;
 
 // The nodes that the outputs need, on this device. Every PARAM must be in the store with the right
-// shape (CZ_ERROR_MODEL). graph may be freed after the plan, not before. options may be NULL.
+// shape (CZ_ERROR_MODEL). Nodes run in the order of appending: what reads a PARAM before an effect
+// was appended sees it as it was. Effects run only if their scalar is among the outputs or leads to
+// one. graph and store may be freed after the plan, not before. store may be NULL where there is
+// no PARAM; options may be NULL.
 CzPlan *cz_plan_new(CzEngineDevice *device, CzStore *store, const CzGraph *graph, const CzValue *outputs,
                     size_t n_outputs, const CzPlanOptions *options, GError **error);
 void cz_plan_free(CzPlan *plan);
@@ -67,8 +71,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzPlan, cz_plan_free)
 size_t cz_plan_arena_bytes(const CzPlan *plan); // activations, after sharing
 size_t cz_plan_total_bytes(const CzPlan *plan); // with scratch and packed filters, without the store
 
-// input: an INPUT of the graph; output: one of outputs. F32, n_elements must match. An input keeps
-// its data only until the end of the next run.
+// input: an INPUT of the graph (nothing happens if the outputs do not need it); output: one of
+// outputs. n_elements must match (CZ_ERROR_SHAPE); BF16 comes back as F32. An input keeps its data
+// only until the end of the next run, so every input is due before every run (CZ_ERROR_ARGUMENT);
+// outputs keep theirs until the next run starts, whatever is written meanwhile.
 bool cz_plan_write(CzPlan *plan, CzValue input, const float *data, size_t n_elements, GError **error);
 bool cz_plan_run(CzPlan *plan, const CzProgress *progress, GError **error);
 bool cz_plan_read(CzPlan *plan, CzValue output, float *data, size_t n_elements, GError **error);
