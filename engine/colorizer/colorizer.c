@@ -165,7 +165,7 @@ static bool report_network(void *user, double fraction)
 {
     PredictJob *job = user;
     double total = job->done + job->share * fraction;
-    if (total < job->told + 0.05)
+    if (fraction > 0 && total < job->told + 0.05)
         return true;
     job->told = total;
     return cz_worker_report(job->colorizer->worker, READING + (1 - READING) * total);
@@ -190,6 +190,7 @@ static bool predict_size(PredictJob *job, int index, GError **error)
         lightness[i] = lightness[i] / 50 - 1;
     const CzProgress progress = {report_network, job};
     bool good =
+        cz_progress_report(&progress, 0, error) &&
         cz_network_run(job->colorizer->network, w, h, lightness, chroma, &progress, error) &&
         cz_resize_image(resized, field->width, field->height, chroma, half_w, half_h, 2, error);
     float weight = 100.0f / (float)cz_reducer_n_sizes(job->reducer);
