@@ -63,7 +63,7 @@ bool plugin_colorize(gint32 image, gint32 drawable, const CzSettings *settings, 
                      gint32 *result, GError **error)
 {
     PluginTarget target;
-    PluginOutput output = {.committed = true};
+    PluginOutput output = {0};
     PluginPixels pixels = {0};
     bool ok = false;
     if (plugin_target_init(&target, image, drawable, (CzOutput)settings->output, error)) {

@@ -154,7 +154,6 @@ static bool commit_in_place(PluginOutput *output, gint32 *result, GError **error
     if (!gimp_drawable_merge_shadow(layer, TRUE)) {
         return plugin_host_refused(_("The layer cannot be changed"), error);
     }
-    // With a scratch image its layer is still to be taken back with it.
     output->committed = true;
     gimp_drawable_update(layer, 0, 0, gimp_drawable_width(layer), gimp_drawable_height(layer));
     *result = layer;
@@ -197,14 +196,21 @@ bool plugin_output_commit(PluginOutput *output, bool interactive, gint32 *result
 
 void plugin_output_clear(PluginOutput *output)
 {
-    if (output->committed) {
+    const PluginTarget *target = output->target;
+    if (!target) {
         return;
     }
-    if (output->image >= 0) {
-        gimp_image_delete(output->image);
-    } else if (output->drawable >= 0 && output->target->scratch < 0) {
+    // A layer that is not in a layer stack does not go with its image; what lies in the scratch
+    // image has been copied out of it.
+    if (output->drawable >= 0 &&
+        (!output->committed || (target->scratch >= 0 && output->image < 0))) {
         gimp_item_delete(output->drawable);
-    } else if (output->drawable < 0 && output->target->output == CZ_OUTPUT_IN_PLACE) {
-        gimp_drawable_free_shadow(output->target->layer);
+    }
+    if (output->image >= 0 && !output->committed) {
+        gimp_image_delete(output->image);
+    }
+    if (output->drawable < 0 && output->image < 0 && !output->committed &&
+        target->output == CZ_OUTPUT_IN_PLACE) {
+        gimp_drawable_free_shadow(target->layer);
     }
 }

@@ -22,5 +22,5 @@ bool plugin_output_init(PluginOutput *output, const PluginTarget *target, Plugin
 // pixels must have been cleared (flushed). result: the drawable that holds the colour.
 bool plugin_output_commit(PluginOutput *output, bool interactive, gint32 *result, GError **error);
 
-// Takes back everything that has not been committed.
+// Takes back everything that has not been committed. Accepts a zeroed output.
 void plugin_output_clear(PluginOutput *output);
