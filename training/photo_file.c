@@ -3,8 +3,10 @@
 #include "photo_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <glib/gstdio.h>
 #include <vips/vips.h>
@@ -15,17 +17,32 @@
 
 #include "decode.h"
 
+// How the file's numbers become encoded sRGB, and back.
+typedef enum {
+    VALUES_SRGB, // they are encoded sRGB, or grey on its curve
+    VALUES_RAMP, // grey that has a profile of its own: a table, one colour for every value
+    VALUES_VIEW, // anything else: libvips makes Lab or RGB of it, a band of rows at a time
+} Values;
+
 struct TrainPhotoFile {
     char *name;
     VipsImage *native; // upright, decoded into memory, as the file has it
-    VipsImage *view;   // three float bands: CIE Lab if lab_view, else encoded sRGB
+    VipsImage *view;   // VALUES_VIEW: three float bands, CIE Lab if lab_view, else 0 to 65535
     VipsImage *result; // three bands of the file's depth, and alpha
     VipsRegion *region, *alpha;
-    bool lab_view; // it is read through a profile
-    bool managed;  // the result is written through it: RGB only
-    bool wide;     // 16 bit
+    float *ramp;  // VALUES_RAMP: encoded sRGB of every value
+    int n_colour; // bands of native that are colour: 1, 3, 4
+    Values values;
+    bool lab_view;
+    bool managed;      // the result is written through the file's profile
+    bool keep_profile; // the result is what the file's profile describes
+    bool has_alpha;
+    bool wide; // 16 bit
     CzPhoto photo;
 };
+
+// zlib's level 6 takes three times as long for a twentieth less.
+#define PNG_COMPRESSION 3
 
 #define WIDE_MAX   65535.0f
 #define NARROW_MAX 255.0f
@@ -45,40 +62,130 @@ static bool step(VipsImage **image, int status, VipsImage *next)
     return true;
 }
 
-// From the file's own numbers to three float bands. With an RGB profile by way of its connection
-// space, which is our Lab (D50); a grey profile cannot describe the result and is used only to
-// read.
+// Through the profile to its connection space, which is our Lab (D50). NULL: it has none, or one
+// that is damaged or for other pixels, which is as good as none. The caller unrefs.
+static VipsImage *import_lab(VipsImage *image)
+{
+    VipsImage *lab = NULL;
+    if (vips_image_get_typeof(image, VIPS_META_ICC_NAME) != 0 &&
+        vips_icc_import(image, &lab, "pcs", VIPS_PCS_LAB, "embedded", TRUE, "intent",
+                        VIPS_INTENT_RELATIVE, NULL) == 0)
+        return lab;
+    vips_error_clear();
+    return NULL;
+}
+
+// A row of pixels of the file's kind and profile, as Lab; NULL as import_lab(). The caller frees
+// with g_free.
+static float *import_row(const TrainPhotoFile *file, void *pixels, int n)
+{
+    size_t depth = file->wide ? 2 : 1, n_bytes = (size_t)n * (size_t)file->n_colour * depth, size;
+    VipsBandFormat format = file->wide ? VIPS_FORMAT_USHORT : VIPS_FORMAT_UCHAR;
+    VipsImage *row = vips_image_new_from_memory(pixels, n_bytes, n, 1, file->n_colour, format),
+              *space = NULL, *lab = NULL, *floats = NULL;
+    float *values = NULL;
+    const void *profile;
+    size_t n_profile;
+    if (row && vips_copy(row, &space, "interpretation", file->native->Type, NULL) == 0 &&
+        vips_image_get_blob(file->native, VIPS_META_ICC_NAME, &profile, &n_profile) == 0) {
+        vips_image_set_blob_copy(space, VIPS_META_ICC_NAME, profile, n_profile);
+        lab = import_lab(space);
+        if (lab && lab->Bands == 3 && vips_cast_float(lab, &floats, NULL) == 0)
+            values = vips_image_write_to_memory(floats, &size);
+    }
+    vips_error_clear();
+    g_clear_object(&row);
+    g_clear_object(&space);
+    g_clear_object(&lab);
+    g_clear_object(&floats);
+    return values;
+}
+
+// Whether the profile of an RGB file is sRGB by another name, as most are: then the pixels need not
+// go through it, which would cost more than everything else.
+static bool profile_is_srgb(const TrainPhotoFile *file)
+{
+    enum { STEPS = 9, N = STEPS * STEPS * STEPS };
+    uint16_t wide[3 * N];
+    uint8_t narrow[3 * N];
+    float srgb[3 * N];
+    for (int i = 0; i < 3 * N; i++) {
+        static const int divisor[3] = {1, STEPS, STEPS * STEPS};
+        narrow[i] = (uint8_t)(i / 3 / divisor[i % 3] % STEPS * 255 / (STEPS - 1));
+        wide[i] = (uint16_t)(narrow[i] * 257);
+        srgb[i] = (float)narrow[i] / NARROW_MAX;
+    }
+    g_autofree float *lab = import_row(file, file->wide ? (void *)wide : (void *)narrow, N);
+    cz_rgb_to_lab(srgb, srgb, N);
+    for (int i = 0; lab && i < 3 * N; i++)
+        if (!(fabsf(lab[i] - srgb[i]) < 0.1f)) // below half a step of 8 bits
+            return false;
+    return lab != NULL;
+}
+
+// FALSE: the profile does not serve.
+static bool make_ramp(TrainPhotoFile *file)
+{
+    int n = file->wide ? 65536 : 256;
+    g_autofree uint16_t *wide = g_new(uint16_t, n);
+    uint8_t narrow[256];
+    for (int i = 0; i < n; i++) {
+        wide[i] = (uint16_t)i;
+        narrow[i & 255] = (uint8_t)i;
+    }
+    file->ramp = import_row(file, file->wide ? (void *)wide : (void *)narrow, n);
+    if (file->ramp)
+        cz_lab_to_rgb(file->ramp, file->ramp, (size_t)n);
+    return file->ramp != NULL;
+}
+
 static bool make_view(TrainPhotoFile *file, GError **error)
 {
     VipsImage *image = file->native, *next = NULL;
-    bool profile = vips_image_get_typeof(image, VIPS_META_ICC_NAME) != 0;
-    int n_bands = image->Bands - (vips_image_hasalpha(image) ? 1 : 0);
     g_object_ref(image);
-    bool done = step(&image, vips_extract_band(image, &next, 0, "n", n_bands, NULL), next);
-    if (done && profile &&
-        vips_icc_import(image, &next, "pcs", VIPS_PCS_LAB, "embedded", TRUE, "intent",
-                        VIPS_INTENT_RELATIVE, NULL) == 0) {
+    bool done = step(&image, vips_extract_band(image, &next, 0, "n", file->n_colour, NULL), next);
+    if (done && (next = import_lab(image))) {
         file->lab_view = true;
-        file->managed = n_bands == 3;
-        done = step(&image, 0, next);
+        file->managed = file->keep_profile = file->n_colour == 3;
+        step(&image, 0, next);
     } else if (done) {
-        vips_error_clear(); // a damaged profile is as good as none
-        VipsInterpretation space =
-            file->wide ? VIPS_INTERPRETATION_RGB16 : VIPS_INTERPRETATION_sRGB;
-        done = step(&image, vips_colourspace(image, &next, space, NULL), next) &&
-               step(&image,
-                    vips_linear1(image, &next, 1 / (file->wide ? WIDE_MAX : NARROW_MAX), 0, NULL),
-                    next);
+        done = step(&image, vips_colourspace(image, &next, VIPS_INTERPRETATION_RGB16, NULL), next);
     }
     done = done && step(&image, vips_cast_float(image, &next, NULL), next);
     file->view = image;
     if (done && image->Bands != 3) {
-        g_set_error(error, CZ_ERROR, CZ_ERROR_FORMAT,
-                    "cannot read '%s': %d colour channels where 1 or 3 are due", file->name,
-                    image->Bands);
+        g_set_error(error, CZ_ERROR, CZ_ERROR_FORMAT, "cannot read '%s': %d bands make %d colours",
+                    file->name, file->n_colour, image->Bands);
         return false;
     }
     return done || failed(file, "read", error);
+}
+
+// What the bands are, and how they are read. A grey profile cannot describe the result, nor one of
+// inks: they serve to read, and the result is sRGB.
+static bool choose_values(TrainPhotoFile *file, GError **error)
+{
+    VipsImage *native = file->native;
+    bool grey = native->Type == VIPS_INTERPRETATION_B_W ||
+                native->Type == VIPS_INTERPRETATION_GREY16 || native->Bands < 3;
+    bool profile = vips_image_get_typeof(native, VIPS_META_ICC_NAME) != 0;
+    file->wide = native->BandFmt == VIPS_FORMAT_USHORT;
+    file->n_colour = grey ? 1 : native->Type == VIPS_INTERPRETATION_CMYK ? 4 : 3;
+    file->has_alpha = native->Bands > file->n_colour;
+    if (native->Bands < file->n_colour) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_FORMAT, "cannot read '%s': %d bands, expected %d",
+                    file->name, native->Bands, file->n_colour);
+        return false;
+    }
+    if (grey) {
+        file->values = profile && make_ramp(file) ? VALUES_RAMP : VALUES_SRGB;
+        return true;
+    }
+    bool rgb = native->Type == VIPS_INTERPRETATION_sRGB ||
+               native->Type == VIPS_INTERPRETATION_RGB || native->Type == VIPS_INTERPRETATION_RGB16;
+    file->keep_profile = rgb && profile && profile_is_srgb(file);
+    file->values = rgb && (!profile || file->keep_profile) ? VALUES_SRGB : VALUES_VIEW;
+    return file->values == VALUES_SRGB || make_view(file, error);
 }
 
 // Big pictures go through a file that has no name, so that memory stays bounded.
@@ -91,7 +198,7 @@ static VipsImage *roomy_image(uint64_t n_bytes)
 static bool make_result(TrainPhotoFile *file, GError **error)
 {
     const VipsImage *native = file->native;
-    int n_bands = vips_image_hasalpha(file->native) ? 4 : 3;
+    int n_bands = file->has_alpha ? 4 : 3;
     VipsBandFormat format = file->wide ? VIPS_FORMAT_USHORT : VIPS_FORMAT_UCHAR;
     VipsInterpretation space = file->wide ? VIPS_INTERPRETATION_RGB16 : VIPS_INTERPRETATION_sRGB;
     uint64_t n_bytes = (uint64_t)native->Xsize * (uint64_t)native->Ysize * (uint64_t)n_bands *
@@ -104,18 +211,63 @@ static bool make_result(TrainPhotoFile *file, GError **error)
     return vips_image_write_prepare(file->result) == 0 || failed(file, "colorize", error);
 }
 
+static void read_srgb(float *rgb, const VipsPel *pixels, const TrainPhotoFile *file)
+{
+    size_t n_bands = (size_t)file->native->Bands, width = (size_t)file->native->Xsize;
+    size_t green = file->n_colour == 3 ? 1 : 0, blue = 2 * green;
+    if (file->wide) {
+        const uint16_t *src = (const uint16_t *)(const void *)pixels;
+        for (size_t x = 0; x < width; x++, src += n_bands) {
+            rgb[3 * x] = (float)src[0] / WIDE_MAX;
+            rgb[3 * x + 1] = (float)src[green] / WIDE_MAX;
+            rgb[3 * x + 2] = (float)src[blue] / WIDE_MAX;
+        }
+        return;
+    }
+    for (size_t x = 0; x < width; x++, pixels += n_bands) {
+        rgb[3 * x] = (float)pixels[0] / NARROW_MAX;
+        rgb[3 * x + 1] = (float)pixels[green] / NARROW_MAX;
+        rgb[3 * x + 2] = (float)pixels[blue] / NARROW_MAX;
+    }
+}
+
+static void read_ramp(float *rgb, const VipsPel *pixels, const TrainPhotoFile *file)
+{
+    size_t n_bands = (size_t)file->native->Bands, width = (size_t)file->native->Xsize;
+    const uint16_t *wide = (const uint16_t *)(const void *)pixels;
+    for (size_t x = 0; x < width; x++) {
+        size_t value = file->wide ? wide[x * n_bands] : pixels[x * n_bands];
+        memcpy(rgb + 3 * x, file->ramp + 3 * value, 3 * sizeof *rgb);
+    }
+}
+
+static void read_view(float *rgb, const VipsPel *pixels, const TrainPhotoFile *file)
+{
+    size_t width = (size_t)file->view->Xsize;
+    memcpy(rgb, pixels, width * 3 * sizeof *rgb);
+    if (file->lab_view)
+        cz_lab_to_rgb(rgb, rgb, width);
+    else
+        for (size_t i = 0; i < 3 * width; i++)
+            rgb[i] /= WIDE_MAX;
+}
+
 static bool read_rows(void *user, int32_t y, int32_t n_rows, float *rgb, GError **error)
 {
     TrainPhotoFile *file = user;
-    size_t width = (size_t)file->view->Xsize;
-    const VipsRect rows = {0, y, file->view->Xsize, n_rows};
+    size_t width = (size_t)file->native->Xsize;
+    const VipsRect rows = {0, y, file->native->Xsize, n_rows};
     if (vips_region_prepare(file->region, &rows) != 0)
         return failed(file, "read", error);
-    for (int32_t i = 0; i < n_rows; i++)
-        memcpy(rgb + (size_t)i * width * 3, VIPS_REGION_ADDR(file->region, 0, y + i),
-               width * 3 * sizeof *rgb);
-    if (file->lab_view)
-        cz_lab_to_rgb(rgb, rgb, width * (size_t)n_rows);
+    for (int32_t i = 0; i < n_rows; i++, rgb += 3 * width) {
+        const VipsPel *pixels = VIPS_REGION_ADDR(file->region, 0, y + i);
+        if (file->values == VALUES_SRGB)
+            read_srgb(rgb, pixels, file);
+        else if (file->values == VALUES_RAMP)
+            read_ramp(rgb, pixels, file);
+        else
+            read_view(rgb, pixels, file);
+    }
     return true;
 }
 
@@ -144,75 +296,103 @@ static void *export_rows(TrainPhotoFile *file, float *lab, int32_t n_rows)
     return pixels;
 }
 
+// Not a number becomes 0. By way of int: vector units have no conversion to less.
 static void round_rows(void *dst, const float *rgb, size_t n, bool wide)
 {
-    for (size_t i = 0; i < n; i++) {
-        float value = CLAMP(rgb[i], 0.0f, 1.0f);
-        if (wide)
-            ((uint16_t *)dst)[i] = (uint16_t)(value * WIDE_MAX + 0.5f);
-        else
-            ((uint8_t *)dst)[i] = (uint8_t)(value * NARROW_MAX + 0.5f);
-    }
+    uint16_t *words = dst;
+    uint8_t *bytes = dst;
+    if (wide)
+        for (size_t i = 0; i < n; i++)
+            words[i] = (uint16_t)(int)(fminf(fmaxf(rgb[i], 0), 1) * WIDE_MAX + 0.5f);
+    else
+        for (size_t i = 0; i < n; i++)
+            bytes[i] = (uint8_t)(int)(fminf(fmaxf(rgb[i], 0), 1) * NARROW_MAX + 0.5f);
 }
 
+// Colours and the original's alpha to one line of the result; line is room for it.
 static bool write_line(TrainPhotoFile *file, int32_t y, const char *pixels, char *line)
 {
     size_t width = (size_t)file->result->Xsize, depth = file->wide ? 2 : 1,
-           n_bands = (size_t)file->result->Bands;
-    size_t native_bands = (size_t)file->native->Bands;
-    if (n_bands == 3)
+           n_bands = (size_t)file->native->Bands;
+    if (!file->has_alpha)
         return vips_image_write_line(file->result, y, (VipsPel *)pixels) == 0;
     const VipsRect row = {0, y, file->native->Xsize, 1};
     if (vips_region_prepare(file->alpha, &row) != 0)
         return false;
     const char *source =
-        (const char *)VIPS_REGION_ADDR(file->alpha, 0, y) + (native_bands - 1) * depth;
+        (const char *)VIPS_REGION_ADDR(file->alpha, 0, y) + (size_t)file->n_colour * depth;
     for (size_t x = 0; x < width; x++) {
         memcpy(line + x * 4 * depth, pixels + x * 3 * depth, 3 * depth);
-        memcpy(line + (x * 4 + 3) * depth, source + x * native_bands * depth, depth);
+        memcpy(line + (x * 4 + 3) * depth, source + x * n_bands * depth, depth);
     }
     return vips_image_write_line(file->result, y, (VipsPel *)line) == 0;
+}
+
+static bool write_lines(TrainPhotoFile *file, int32_t y, int32_t n_rows, const char *pixels,
+                        GError **error)
+{
+    size_t width = (size_t)file->result->Xsize, depth = file->wide ? 2 : 1;
+    char *line = cz_memory_alloc(width * 4 * depth, "a row of pixels", error);
+    bool done = line != NULL;
+    for (int32_t i = 0; done && i < n_rows; i++)
+        done = write_line(file, y + i, pixels + (size_t)i * width * 3 * depth, line) ||
+               failed(file, "colorize", error);
+    cz_memory_free(line);
+    return done;
+}
+
+static bool write_managed(TrainPhotoFile *file, int32_t y, int32_t n_rows, const float *rgb,
+                          GError **error)
+{
+    size_t n = (size_t)file->result->Xsize * (size_t)n_rows;
+    float *lab = cz_memory_alloc(n * 3 * sizeof *lab, "rows of pixels", error);
+    if (!lab)
+        return false;
+    cz_rgb_to_lab(lab, rgb, n);
+    g_autofree char *pixels = export_rows(file, lab, n_rows);
+    cz_memory_free(lab);
+    return pixels ? write_lines(file, y, n_rows, pixels, error) : failed(file, "colorize", error);
 }
 
 static bool write_rows(void *user, int32_t y, int32_t n_rows, const float *rgb, GError **error)
 {
     TrainPhotoFile *file = user;
-    size_t width = (size_t)file->view->Xsize, n = width * (size_t)n_rows * 3,
-           depth = file->wide ? 2 : 1;
-    g_autofree char *line = g_try_malloc(width * 4 * depth);
-    g_autofree void *pixels = NULL;
-    if (file->managed) {
-        float *lab = cz_memory_alloc(n * sizeof *lab, "a band of rows", error);
-        if (!lab)
-            return false;
-        cz_rgb_to_lab(lab, rgb, n / 3);
-        pixels = export_rows(file, lab, n_rows);
-        cz_memory_free(lab);
-    } else if ((pixels = g_try_malloc(n * depth))) {
+    if (file->managed)
+        return write_managed(file, y, n_rows, rgb, error);
+    size_t n = (size_t)file->result->Xsize * (size_t)n_rows * 3;
+    char *pixels = cz_memory_alloc(n * (file->wide ? 2 : 1), "rows of pixels", error);
+    if (pixels)
         round_rows(pixels, rgb, n, file->wide);
-    }
-    bool done = pixels && line;
-    for (int32_t i = 0; done && i < n_rows; i++)
-        done = write_line(file, y + i, (const char *)pixels + (size_t)i * width * 3 * depth, line);
-    return done || failed(file, "colorize", error);
+    bool done = pixels && write_lines(file, y, n_rows, pixels, error);
+    cz_memory_free(pixels);
+    return done;
+}
+
+// Numbers of other kinds (float, Lab) become 16 bit sRGB; a profile described the old ones.
+static bool to_integers(VipsImage **image)
+{
+    VipsImage *next = NULL;
+    if ((*image)->BandFmt == VIPS_FORMAT_UCHAR || (*image)->BandFmt == VIPS_FORMAT_USHORT)
+        return true;
+    if (!step(image, vips_colourspace(*image, &next, VIPS_INTERPRETATION_RGB16, NULL), next) ||
+        !step(image, vips_copy(*image, &next, NULL), next)) // so that it may be changed
+        return false;
+    vips_image_remove(*image, VIPS_META_ICC_NAME);
+    return true;
 }
 
 // Decodes everything once, in sequence, so that a truncated file is found before any work is done;
 // turning it upright needs rows in any order and comes after.
 static bool decode(TrainPhotoFile *file, const char *path, GError **error)
 {
-    VipsImage *image = train_image_open_file(path, error), *next = NULL;
+    VipsImage *image = train_image_open_file(path, error);
     if (!image)
         return false;
-    bool done = true;
-    if (image->BandFmt != VIPS_FORMAT_UCHAR && image->BandFmt != VIPS_FORMAT_USHORT)
-        done = step(&image, vips_colourspace(image, &next, VIPS_INTERPRETATION_RGB16, NULL), next);
-    VipsImage *stored = done ? roomy_image(VIPS_IMAGE_SIZEOF_IMAGE(image)) : NULL;
-    done = stored && vips_image_write(image, stored) == 0 &&
-           vips_autorot(stored, &file->native, NULL) == 0;
+    VipsImage *stored = to_integers(&image) ? roomy_image(VIPS_IMAGE_SIZEOF_IMAGE(image)) : NULL;
+    bool done = stored && vips_image_write(image, stored) == 0 &&
+                vips_autorot(stored, &file->native, NULL) == 0;
     g_object_unref(image);
     g_clear_object(&stored);
-    file->wide = done && file->native->BandFmt == VIPS_FORMAT_USHORT;
     return done || failed(file, "read", error);
 }
 
@@ -220,14 +400,13 @@ TrainPhotoFile *train_photo_file_open(const char *path, GError **error)
 {
     TrainPhotoFile *file = g_new0(TrainPhotoFile, 1);
     file->name = g_strdup(path);
-    bool done = decode(file, path, error) && make_view(file, error) && make_result(file, error);
-    if (!done) {
+    if (!decode(file, path, error) || !choose_values(file, error) || !make_result(file, error)) {
         train_photo_file_free(file);
         return NULL;
     }
-    file->region = vips_region_new(file->view);
+    file->region = vips_region_new(file->view ? file->view : file->native);
     file->alpha = vips_region_new(file->native);
-    file->photo = (CzPhoto){file->view->Xsize, file->view->Ysize, read_rows, write_rows, file};
+    file->photo = (CzPhoto){file->native->Xsize, file->native->Ysize, read_rows, write_rows, file};
     return file;
 }
 
@@ -240,6 +419,7 @@ void train_photo_file_free(TrainPhotoFile *file)
     g_clear_object(&file->view);
     g_clear_object(&file->native);
     g_clear_object(&file->result);
+    g_free(file->ramp);
     g_free(file->name);
     g_free(file);
 }
@@ -262,37 +442,79 @@ const char *train_photo_file_format(const char *path)
 static void *copy_field(VipsImage *image, const char *name, GValue *value, void *user)
 {
     // What says how the source was stored does not hold for the result.
-    static const char *const stale[] = {
-        "vips-loader",    "bits-per-sample", "palette-bit-depth", "jpeg-chroma-subsample",
-        "jpeg-multiscan", "interlaced",      "n-pages",           "page-height",
-        "vips-sequential"};
+    static const char *const stale[] = {"vips-loader",
+                                        "bits-per-sample",
+                                        "palette-bit-depth",
+                                        "palette",
+                                        "jpeg-chroma-subsample",
+                                        "jpeg-multiscan",
+                                        "interlaced",
+                                        "background",
+                                        "n-pages",
+                                        "page-height",
+                                        "n-subifds",
+                                        "vips-sequential"};
     const TrainPhotoFile *file = user;
     for (size_t i = 0; i < G_N_ELEMENTS(stale); i++)
         if (strcmp(name, stale[i]) == 0)
             return NULL;
-    if (strcmp(name, VIPS_META_ICC_NAME) != 0 || file->managed)
+    if (strcmp(name, VIPS_META_ICC_NAME) != 0 || file->keep_profile)
         vips_image_set(file->result, name, value);
     return NULL;
+}
+
+// The system's own reason is a better sentence than what libvips makes of it.
+static bool reserve(const char *temporary, const char *path, GError **error)
+{
+    errno = EIO;
+    int handle = cz_fault(CZ_FAULT_FILE) ? -1 : g_open(temporary, O_CREAT | O_WRONLY, 0666);
+    if (handle >= 0)
+        return close(handle) == 0;
+    g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "cannot write '%s': %s", path, g_strerror(errno));
+    return false;
+}
+
+// A format without transparency shows white behind, as elsewhere.
+static int encode(VipsImage *result, const char *path, const char *ending)
+{
+    // libvips lays the photograph on it before it goes from 16 bit to 8.
+    VipsArrayDouble *background =
+        vips_array_double_newv(1, result->BandFmt == VIPS_FORMAT_USHORT ? 65535.0 : 255.0);
+    int status;
+    if (g_str_has_prefix(ending, ".jp"))
+        status = vips_jpegsave(result, path, "Q", 95, "background", background, NULL);
+    else if (g_str_has_suffix(ending, "png"))
+        status = vips_pngsave(result, path, "compression", PNG_COMPRESSION, NULL);
+    else
+        status = vips_image_write_to_file(result, path, NULL);
+    vips_area_unref(VIPS_AREA(background));
+    return status;
 }
 
 bool train_photo_file_save(TrainPhotoFile *file, const char *path, GError **error)
 {
     const char *ending = train_photo_file_format(path);
     g_autofree char *folder = g_path_get_dirname(path), *base = g_path_get_basename(path);
+    if (!ending) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT,
+                    "cannot write '%s': expected a name that ends in .png, .jpg, .tif or .webp",
+                    path);
+        return false;
+    }
     // The ending stays last: libvips chooses the format by it.
     g_autofree char *temporary =
         g_strdup_printf("%s/.%s.%d%s", folder, base, (int)getpid(), ending);
-    bool jpeg = g_str_has_prefix(ending, ".jp");
     vips_image_map(file->native, copy_field, file);
-    int status = jpeg ? vips_image_write_to_file(file->result, temporary, "Q", 95, NULL)
-                      : vips_image_write_to_file(file->result, temporary, NULL);
-    if (status != 0) {
+    if (!reserve(temporary, path, error))
+        return false;
+    bool done = false;
+    if (encode(file->result, temporary, ending) != 0)
         train_vips_error(error, CZ_ERROR_IO, "write", path);
-    } else if (g_rename(temporary, path) != 0) {
+    else if (cz_fault(CZ_FAULT_FILE) || g_rename(temporary, path) != 0)
         g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "cannot write '%s': %s", path, g_strerror(errno));
-        status = -1;
-    }
-    if (status != 0)
+    else
+        done = true;
+    if (!done)
         g_unlink(temporary);
-    return status == 0;
+    return done;
 }
