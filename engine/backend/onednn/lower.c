@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // A plan becomes a list of steps, each with everything bound: a run only walks the list.
 //
-// Who serves a node: dense and grouped convolutions the library, all else our own kernels, and
-// what neither knows the reference of its op.
+// Who serves a node: dense and grouped convolutions the library, depthwise ones whoever is faster,
+// all else our own kernels, and what neither knows the reference of its op.
 #include "lower.h"
 
 #include <time.h>
@@ -57,21 +57,19 @@ static bool prepare_step(CzProgram *program, Step *step, GError **error)
         step->src[i] = view_of(plan, node->src[i]);
     step->dst = view_of(plan, node->id);
 
-    if (cz_kernel_find(node, plan->nodes, program->n_threads, &step->kernel)) {
+    const bool own = cz_kernel_find(node, plan->nodes, program->n_threads, &step->kernel);
+    bool served = false;
+    if (is_conv(node->op) && !conv_prepare(program, step, own, &served, error))
+        return false;
+    if (served) {
+        step->kind = STEP_CONV;
+        return true;
+    }
+    if (own) {
         step->kind = STEP_KERNEL;
         step->scratch_bytes = step->kernel.scratch_bytes;
         g_strlcpy(step->name, step->kernel.name, sizeof step->name);
         return true;
-    }
-    if (is_conv(node->op)) {
-        bool served = false;
-        if (!conv_prepare(program, step, &served, error))
-            return false;
-        step->kind = STEP_CONV;
-        if (served)
-            return true;
-        conv_clear(&step->conv);
-        step->scratch_bytes = 0;
     }
     step->kind = STEP_REFERENCE;
     g_strlcpy(step->name, "reference", sizeof step->name);

@@ -90,8 +90,9 @@ bool onednn_run(CzProgram *program, const CzProgress *progress, GError **error);
 const char *onednn_step_kernel(const CzProgram *program, size_t step, double *time_us);
 void onednn_discard(CzProgram *program);
 
-// lower_conv.c. prepare: TRUE with *served FALSE where the library has nothing for this node.
-bool conv_prepare(CzProgram *program, Step *step, bool *served, GError **error);
+// lower_conv.c. prepare: TRUE with *served FALSE where the library has nothing for this node, or,
+// where there is an own kernel for it, nothing faster.
+bool conv_prepare(CzProgram *program, Step *step, bool own, bool *served, GError **error);
 void conv_bind_scratch(CzProgram *program, Step *step);
 bool conv_run(CzProgram *program, Step *step, GError **error);
 void conv_clear(ConvStep *conv);
