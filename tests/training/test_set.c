@@ -77,9 +77,11 @@ static void refuses_impossible_sizes(void)
 static bool open_bytes(const char *path, const char *bytes, size_t n_bytes, char **message)
 {
     g_autoptr(GError) error = NULL;
-    FILE *file = g_fopen(path, "wb");
     uint64_t sum = 0;
 
+    // A new file: one that is overwritten is flushed to the disk by many file systems.
+    g_unlink(path);
+    FILE *file = g_fopen(path, "wb");
     g_assert_cmpuint(fwrite(bytes, 1, n_bytes, file), ==, n_bytes);
     fclose(file);
     g_autoptr(TrainSet) set = train_set_open(path, &error);
