@@ -209,10 +209,32 @@ static void check_example(Sweep *sweep, const CzGraph *graph, CzValue dst, const
             compare(&bound, right, found.data->pdata[i], n);
             sweep->worst = MAX(sweep->worst, bound.worst);
         }
-        sweep->n_pairs++;
     }
     results_clear(&expected);
     results_clear(&found);
+}
+
+// The same graph with a node between each input and its readers, so that ops may work in place,
+// which they never do on inputs.
+static CzGraph *with_reusable_sources(const CzGraph *graph, CzValue *dst)
+{
+    CzGraph *copy = cz_graph_new();
+    g_autofree CzValue *made = g_new(CzValue, cz_graph_n_nodes(graph));
+    for (int32_t id = 0; id < cz_graph_n_nodes(graph); id++) {
+        const CzNode *node = cz_graph_node(graph, id);
+        g_autofree CzValue *src = g_new(CzValue, node->n_src + 1);
+        for (int32_t i = 0; i < node->n_src; i++)
+            src[i] = node->src[i] < 0 ? CZ_NONE : made[node->src[i]];
+        made[id] = cz_graph_append(copy, node->op, src, node->n_src, &node->params, node->shape,
+                                   node->dtype, node->name);
+        if (node->op == CZ_OP_INPUT)
+            made[id] = cz_scale(copy, made[id], 1, 0);
+    }
+    *dst = made[dst->id];
+    g_autoptr(GError) error = NULL;
+    cz_graph_check(copy, &error);
+    g_assert_no_error(error);
+    return copy;
 }
 
 static void check_op(Sweep *sweep, const CzOpClass *op, CzDtype dtype)
@@ -226,6 +248,9 @@ static void check_op(Sweep *sweep, const CzOpClass *op, CzDtype dtype)
             g_strdup_printf("%s on %s, example %u, %s", op->name, cz_device_info(sweep->device)->id,
                             index, cz_dtype_name(dtype));
         check_example(sweep, graph, dst, what);
+        g_autoptr(CzGraph) copy = with_reusable_sources(graph, &dst);
+        check_example(sweep, copy, dst, what);
+        sweep->n_pairs++;
     }
 }
 
@@ -265,6 +290,35 @@ static void sweep_ops(CzEngineDevice *reference, CzEngineDevice *device)
                        sweep.worst);
         g_assert_cmpuint(sweep.n_pairs, >, CZ_N_OPS / 2);
     }
+}
+
+static bool stop_at_once(void *user, double fraction)
+{
+    g_assert_true(fraction >= 0 && fraction < 0.9);
+    ++*(int *)user;
+    return false;
+}
+
+// Devices may ask as seldom as every 20 ms, so this takes longer.
+static void check_cancel(CzEngineDevice *reference, CzEngineDevice *device)
+{
+    g_autoptr(CzGraph) graph = cz_graph_new();
+    g_autoptr(GError) error = NULL;
+    int calls = 0;
+    CzValue x = cz_input(graph, "x", cz_shape(1, 32, 128, 128)), y = x;
+    for (int i = 0; i < 1000; i++)
+        y = cz_activation(graph, y, CZ_ACT_TANH);
+    g_autoptr(CzPlan) plan = cz_plan_new(device, NULL, graph, &y, 1, NULL, &error);
+    Job job = {.graph = graph};
+    g_assert_true(plan && write_inputs(plan, &job, &error));
+    g_assert_false(cz_plan_run(plan, &(CzProgress){stop_at_once, &calls}, &error));
+    g_assert_error(error, CZ_ERROR, CZ_ERROR_CANCELLED);
+    g_assert_cmpint(calls, ==, 1);
+}
+
+static void every_device_can_be_cancelled(void)
+{
+    for_every_device(check_cancel);
 }
 
 static void every_op_agrees_with_the_reference(void)
@@ -430,6 +484,7 @@ int main(int argc, char **argv)
     g_test_set_nonfatal_assertions();
 #define CASE(name) g_test_add_func("/backend/parity/" #name, name)
     CASE(every_op_agrees_with_the_reference);
+    CASE(every_device_can_be_cancelled);
     CASE(the_network_agrees_with_the_reference);
     CASE(its_gradients_agree_with_the_reference);
     CASE(bf16_gradients_are_as_near_to_f32_as_the_references);

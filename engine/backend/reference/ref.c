@@ -33,7 +33,7 @@ static bool call_fails(const char *what, GError **error)
 {
     if (!cz_fault(CZ_FAULT_BACKEND))
         return false;
-    g_set_error(error, CZ_ERROR, CZ_ERROR_BACKEND, "device reference: %s failed", what);
+    g_set_error(error, CZ_ERROR, CZ_ERROR_BACKEND, "reference backend: %s failed", what);
     return true;
 }
 
