@@ -24,13 +24,6 @@ static char *learning_hash(const TrainRecipe *recipe)
     for (size_t i = 0; i < n; i++)
         if (strcmp(keys[i].section, "run") == 0 || strcmp(keys[i].section, "model") == 0)
             memcpy((char *)&bare + keys[i].offset, (char *)&fresh + keys[i].offset, keys[i].size);
-    // A clone may lie elsewhere: only the name of the file that training starts from counts.
-    for (char *text = bare.encoder;; text = bare.start) {
-        g_autofree char *name = *text ? g_path_get_basename(text) : g_strdup("");
-        g_strlcpy(text, name, sizeof bare.encoder);
-        if (text == bare.start)
-            break;
-    }
     return train_recipe_hash(&bare);
 }
 

@@ -20,6 +20,7 @@
 
 #define MAX_WEIGHTS    16
 #define SHEET_PICTURES 12
+#define MAX_CELL       512
 
 typedef struct {
     char **data, **weights, *json, *sheet, *device;
@@ -140,13 +141,15 @@ static bool write_json(const char *path, const Row *rows, size_t n_rows, int siz
         "shorter side to size (area down, bicubic up), centre square, 8 bit", "rows");
     for (size_t i = 0; i < n_rows; i++) {
         const TrainScores *s = &rows[i].scores;
+        char *name = g_utf8_make_valid(rows[i].name, -1); // JSON takes nothing else
         json_t *row =
-            json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "weights", rows[i].name,
-                      "psnr_db", s->psnr, "gain_over_grey_db", s->psnr - s->psnr_grey, "ssim_rgb",
-                      s->ssim, "delta_e_2000", s->delta_e, "colourfulness", s->colourfulness,
+            json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "weights", name, "psnr_db",
+                      s->psnr, "gain_over_grey_db", s->psnr - s->psnr_grey, "ssim_rgb", s->ssim,
+                      "delta_e_2000", s->delta_e, "colourfulness", s->colourfulness,
                       "colourfulness_true", s->colourfulness_true, "delta_cf_of_means",
                       fabs(s->colourfulness - s->colourfulness_true));
         json_array_append_new(json_object_get(root, "rows"), row);
+        g_free(name);
     }
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(7));
     bool done = cz_file_replace(path, text, strlen(text), error);
@@ -162,8 +165,8 @@ static bool write_sheet(const char *path, const Row *rows, size_t n_rows, const 
     const char *labels[MAX_WEIGHTS + 2];
     for (size_t r = 0; r < n_rows; r++)
         labels[r] = rows[r].name;
-    g_autoptr(TrainSheet) sheet =
-        train_sheet_new((int)n_rows, labels, (int)n, pictures->arguments->size, error);
+    g_autoptr(TrainSheet) sheet = train_sheet_new((int)n_rows, labels, (int)n,
+                                                  MIN(pictures->arguments->size, MAX_CELL), error);
     for (size_t r = 0; sheet && r < n_rows; r++)
         for (guint i = 0; i < n; i++) {
             const TrainImage *image = &rows[r].outputs[i];
@@ -269,6 +272,9 @@ static int check(const Arguments *a)
     if (a->size < 16 || a->size > 4096)
         return train_cli_tell("evaluate", TRAIN_USAGE, "--size is %d, allowed is 16 to 4096",
                               a->size);
+    if (a->limit < 0 || a->threads < 0 || a->threads > 1024)
+        return train_cli_tell("evaluate", TRAIN_USAGE,
+                              "--limit is at least 0, --threads 0 to 1024");
     if (a->weights && g_strv_length(a->weights) > MAX_WEIGHTS)
         return train_cli_tell("evaluate", TRAIN_USAGE, "at most %d weights files at once",
                               MAX_WEIGHTS);
@@ -304,7 +310,11 @@ int train_command_evaluate(int argc, char **argv)
             "Suesstrunk, "
             "signed), its share of the truth's, dCF (of the means), seconds a megapixel."))
         return TRAIN_USAGE;
-    int status = check(&a);
+    int status = argc > 1 ? train_cli_tell("evaluate", TRAIN_USAGE,
+                                           "'%s' belongs to no option; see colorizer evaluate "
+                                           "--help",
+                                           argv[1])
+                          : check(&a);
     status = status == TRAIN_OK ? run(&a) : status;
     g_strfreev(a.data);
     g_strfreev(a.weights);

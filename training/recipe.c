@@ -116,14 +116,20 @@ static const TrainKey *find(const char *section, const char *name)
     return NULL;
 }
 
-// folder: where relative paths start; NULL: the current one.
+// Paths become absolute, so that the run's own copy of the recipe means the same files. folder:
+// where relative ones start; NULL: the current one.
 static bool put_text(TrainRecipe *recipe, const TrainKey *key, const char *text, const char *folder,
                      GError **error)
 {
     bool is_path = strcmp(key->section, "network") == 0;
-    g_autofree char *full = is_path && *text && folder && !g_path_is_absolute(text)
-                                ? g_build_filename(folder, text, NULL)
-                                : g_strdup(text);
+    g_autofree char *start = folder ? g_canonicalize_filename(folder, NULL) : NULL;
+    g_autofree char *full =
+        is_path && *text ? g_canonicalize_filename(text, start) : g_strdup(text);
+    if (!g_utf8_validate(full, -1, NULL)) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE, "%s.%s is not valid UTF-8 text", key->section,
+                    key->key);
+        return false;
+    }
     if (g_strlcpy((char *)recipe + key->offset, full, key->size) < key->size)
         return true;
     g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE, "%s.%s is longer than %zu bytes", key->section,
@@ -206,6 +212,15 @@ bool train_recipe_check(const TrainRecipe *recipe, GError **error)
     return !wrong;
 }
 
+// The shortest text that reads back as the same number.
+static const char *format_number(char text[G_ASCII_DTOSTR_BUF_SIZE], double number)
+{
+    g_ascii_formatd(text, G_ASCII_DTOSTR_BUF_SIZE, "%.15g", number);
+    return g_ascii_strtod(text, NULL) == number
+               ? text
+               : g_ascii_dtostr(text, G_ASCII_DTOSTR_BUF_SIZE, number);
+}
+
 // GKeyFile escapes what needs it, so the text reads back as it was.
 char *train_recipe_text(const TrainRecipe *recipe)
 {
@@ -214,7 +229,7 @@ char *train_recipe_text(const TrainRecipe *recipe)
         char number[G_ASCII_DTOSTR_BUF_SIZE];
         const char *text = (const char *)recipe + keys[i].offset;
         if (keys[i].type != TRAIN_KEY_TEXT)
-            text = g_ascii_formatd(number, sizeof number, "%.15g", get_number(recipe, &keys[i]));
+            text = format_number(number, get_number(recipe, &keys[i]));
         g_key_file_set_string(file, keys[i].section, keys[i].key, text);
     }
     return g_key_file_to_data(file, NULL, NULL);
@@ -222,7 +237,13 @@ char *train_recipe_text(const TrainRecipe *recipe)
 
 char *train_recipe_hash(const TrainRecipe *recipe)
 {
-    g_autofree char *text = train_recipe_text(recipe);
+    TrainRecipe bare = *recipe;
+    char *const paths[] = {bare.encoder, bare.start};
+    for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+        g_autofree char *name = *paths[i] ? g_path_get_basename(paths[i]) : g_strdup("");
+        g_strlcpy(paths[i], name, sizeof bare.encoder);
+    }
+    g_autofree char *text = train_recipe_text(&bare);
     char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
     sum[16] = '\0';
     return sum;

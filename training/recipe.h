@@ -61,8 +61,10 @@ bool train_recipe_set(TrainRecipe *recipe, const char *assignment, GError **erro
 bool train_recipe_check(const TrainRecipe *recipe, GError **error);
 
 char *train_recipe_text(const TrainRecipe *recipe); // every key, as a recipe file; caller frees
-char *train_recipe_hash(const TrainRecipe *recipe); // first 16 hex digits of its SHA-256
-char *train_recipe_help(void);                      // a line a key
+// First 16 hex digits of the text's SHA-256; of paths only the file's name counts, so that a clone
+// may lie elsewhere.
+char *train_recipe_hash(const TrainRecipe *recipe);
+char *train_recipe_help(void); // a line a key
 CzUnetParams train_recipe_network(const TrainRecipe *recipe);
 int64_t train_recipe_steps(const TrainRecipe *recipe);
 // Learning rate of a step (from 0): linear warm-up, then half a cosine down to zero.

@@ -51,6 +51,10 @@ static bool open_log(Run *run, GError **error)
     g_autofree char *text = train_recipe_text(run->recipe);
     if (!cz_file_replace(recipe_path, text, strlen(text), error))
         return false;
+    if (run->first == 0) {
+        g_autofree char *stale = in_folder(run, "validation.csv");
+        g_unlink(stale); // of a run that never came to a checkpoint
+    }
     run->log = g_fopen(path, run->first > 0 ? "a" : "w");
     if (!run->log) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "cannot write %s: %s", path, g_strerror(errno));
@@ -110,6 +114,7 @@ static bool set_up(Run *run, GError **error)
     printf("%s, %zu MiB for a step; %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " steps to go\n",
            cz_device_info(run->device)->name, cz_plan_total_bytes(train_step_plan(run->step)) >> 20,
            run->steps - run->done, run->steps);
+    fflush(stdout); // a log file shows at once that it has begun
     return true;
 }
 

@@ -35,8 +35,10 @@ static void write_labels(TrainSheet *sheet, const char *const *labels)
     cairo_set_font_size(sheet->cr, 11);
     for (int first = 0; first < sheet->n_pictures; first += PER_BLOCK)
         for (int row = 0; row < sheet->n_rows; row++) {
+            // Text that is not UTF-8 would silently end all drawing.
             cairo_move_to(sheet->cr, GAP, cell_y(sheet, row, first) - 4);
-            cairo_show_text(sheet->cr, labels[row]);
+            g_autofree char *label = g_utf8_make_valid(labels[row], -1);
+            cairo_show_text(sheet->cr, label);
         }
 }
 
