@@ -6,20 +6,21 @@
 typedef bool (*FindKernel)(const CzNode *node, const CzNode *const *nodes, int n_threads,
                            CzKernel *kernel);
 
-enum { CONV, MATH, REDUCE, RESIZE, SHAPE, UPDATE, N_FILES };
+enum { CONV, CONV_FILTER, MATH, REDUCE, RESIZE, SHAPE, UPDATE, N_FILES };
 
-#define DECLARE(isa)                                                                   \
-    bool cz_find_conv_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);   \
-    bool cz_find_math_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);   \
-    bool cz_find_reduce_##isa(const CzNode *, const CzNode *const *, int, CzKernel *); \
-    bool cz_find_resize_##isa(const CzNode *, const CzNode *const *, int, CzKernel *); \
-    bool cz_find_shape_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);  \
+#define DECLARE(isa)                                                                        \
+    bool cz_find_conv_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);        \
+    bool cz_find_conv_filter_##isa(const CzNode *, const CzNode *const *, int, CzKernel *); \
+    bool cz_find_math_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);        \
+    bool cz_find_reduce_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);      \
+    bool cz_find_resize_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);      \
+    bool cz_find_shape_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);       \
     bool cz_find_update_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);
 
-#define ROW(isa)                                                                            \
-    {                                                                                       \
-        cz_find_conv_##isa, cz_find_math_##isa, cz_find_reduce_##isa, cz_find_resize_##isa, \
-            cz_find_shape_##isa, cz_find_update_##isa                                       \
+#define ROW(isa)                                                                                 \
+    {                                                                                            \
+        cz_find_conv_##isa, cz_find_conv_filter_##isa, cz_find_math_##isa, cz_find_reduce_##isa, \
+            cz_find_resize_##isa, cz_find_shape_##isa, cz_find_update_##isa                      \
     }
 
 DECLARE(base)
@@ -48,8 +49,9 @@ static int file_of(CzOp op)
     switch (op) {
     case CZ_OP_CONV2D:
     case CZ_OP_CONV2D_GRAD_SRC:
-    case CZ_OP_CONV2D_GRAD_FILTER:
         return CONV;
+    case CZ_OP_CONV2D_GRAD_FILTER:
+        return CONV_FILTER;
     case CZ_OP_ACTIVATION:
     case CZ_OP_ACTIVATION_GRAD:
     case CZ_OP_ADD:

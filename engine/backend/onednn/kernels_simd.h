@@ -25,6 +25,7 @@
 
 typedef float Vec __attribute__((vector_size(4 * LANES)));
 typedef uint32_t VecU __attribute__((vector_size(4 * LANES)));
+typedef int32_t VecI __attribute__((vector_size(4 * LANES)));
 typedef uint16_t VecH __attribute__((vector_size(2 * LANES)));
 
 // Elements that are worked on at a time when they must be converted on the way; stays in L1.
@@ -34,6 +35,7 @@ enum { CHUNK = 1024 };
 enum { SERIAL = 16384 };
 
 bool CZ_ISA_NAME(find_conv)(const CzNode *, const CzNode *const *, int, CzKernel *);
+bool CZ_ISA_NAME(find_conv_filter)(const CzNode *, const CzNode *const *, int, CzKernel *);
 bool CZ_ISA_NAME(find_math)(const CzNode *, const CzNode *const *, int, CzKernel *);
 bool CZ_ISA_NAME(find_reduce)(const CzNode *, const CzNode *const *, int, CzKernel *);
 bool CZ_ISA_NAME(find_resize)(const CzNode *, const CzNode *const *, int, CzKernel *);
@@ -151,4 +153,25 @@ static inline __attribute__((always_inline)) Vec vec_load(const float *at)
 static inline __attribute__((always_inline)) void vec_store(float *at, Vec v)
 {
     memcpy(at, &v, sizeof v);
+}
+
+static inline __attribute__((always_inline)) Vec vec_select(VecI mask, Vec yes, Vec no)
+{
+    return (Vec)((mask & (VecI)yes) | (~mask & (VecI)no));
+}
+
+// NaN stays.
+static inline __attribute__((always_inline)) Vec vec_clamp(Vec v, Vec low, Vec high)
+{
+    v = vec_select(v < low, low, v);
+    return vec_select(v > high, high, v);
+}
+
+// As bf16_round().
+static inline __attribute__((always_inline)) void vec_store_bf16(uint16_t *at, Vec v)
+{
+    VecU bits = (VecU)v, mask = (VecU)(v != v);
+    VecU nan = bits >> 16 | 0x40, rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    VecH half = __builtin_convertvector((mask & nan) | (~mask & rounded), VecH);
+    memcpy(at, &half, sizeof half);
 }
