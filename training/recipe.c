@@ -151,7 +151,8 @@ static bool put(TrainRecipe *recipe, const char *section, const char *name, cons
     char *end = NULL;
     double value = g_ascii_strtod(text, &end);
     bool whole = key->type == TRAIN_KEY_FLOAT || value == floor(value);
-    if (end == text || *g_strchug(end) || !(value >= key->min && value <= key->max) || !whole) {
+    if (end == text || end[strspn(end, " \t")] || !(value >= key->min && value <= key->max) ||
+        !whole) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE, "%s.%s is '%s', expected a %s from %g to %g",
                     section, name, text, key->type == TRAIN_KEY_FLOAT ? "number" : "whole number",
                     key->min, key->max);
