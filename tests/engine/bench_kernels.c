@@ -2,7 +2,7 @@
 // Our own CPU kernels at the network's training shapes: time, and GB/s (every tensor counted once)
 // beside a plain memcpy of the same tensors in the same run. Not a test.
 //
-//     bench_kernels [--threads N] [--isa base|v3|v4] [--rounds N] [FILTER]
+//     bench_kernels [--threads N] [--isa base|v3|v4|v4bf16] [--rounds N] [FILTER]
 #include <stdlib.h>
 #include <string.h>
 
@@ -317,7 +317,7 @@ static void bench_adamw(const Options *options)
 
 static CzIsa parse_isa(const char *name)
 {
-    static const char *const names[] = {"base", "v3", "v4"};
+    static const char *const names[] = {"base", "v3", "v4", "v4bf16"};
     for (CzIsa isa = 0; isa <= cz_kernel_isa(); isa++)
         if (strcmp(name, names[isa]) == 0)
             return isa;

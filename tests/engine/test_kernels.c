@@ -121,7 +121,7 @@ typedef struct {
     int in_place; // source whose memory the output takes; -1: none
 } Way;
 
-static const char *const isa_names[] = {"base", "v3", "v4"};
+static const char *const isa_names[] = {"base", "v3", "v4", "v4bf16"};
 
 // Runs the kernel once; *dst is a guarded copy that the caller frees.
 static bool run_way(const Subject *s, const Way *way, CzView *src, CzView *dst, const char *what)

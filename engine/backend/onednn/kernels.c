@@ -27,7 +27,8 @@ DECLARE(base)
 #ifdef __x86_64__
 DECLARE(v3)
 DECLARE(v4)
-static const FindKernel finders[][N_FILES] = {ROW(base), ROW(v3), ROW(v4)};
+DECLARE(v4bf16)
+static const FindKernel finders[][N_FILES] = {ROW(base), ROW(v3), ROW(v4), ROW(v4bf16)};
 #else
 static const FindKernel finders[][N_FILES] = {ROW(base)};
 #endif
@@ -36,7 +37,7 @@ CzIsa cz_kernel_isa(void)
 {
 #ifdef __x86_64__
     if (__builtin_cpu_supports("x86-64-v4"))
-        return CZ_ISA_V4;
+        return __builtin_cpu_supports("avx512bf16") ? CZ_ISA_V4BF16 : CZ_ISA_V4;
     if (__builtin_cpu_supports("x86-64-v3"))
         return CZ_ISA_V3;
 #endif

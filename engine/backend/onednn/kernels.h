@@ -22,8 +22,9 @@ typedef struct {
     const char *name; // for dumps: "depthwise 5x5"
 } CzKernel;
 
-// The instruction sets that the kernels are built for; on other than x86-64 only the first exists.
-typedef enum { CZ_ISA_BASE, CZ_ISA_V3, CZ_ISA_V4, CZ_N_ISAS } CzIsa;
+// The instruction sets that the kernels are built for, each with all before it; on other than
+// x86-64 only the first exists.
+typedef enum { CZ_ISA_BASE, CZ_ISA_V3, CZ_ISA_V4, CZ_ISA_V4BF16, CZ_N_ISAS } CzIsa;
 
 // The best one that this CPU runs.
 CzIsa cz_kernel_isa(void);

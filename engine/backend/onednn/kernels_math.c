@@ -208,24 +208,28 @@ static BinaryRow binary_row(const CzNode *node)
 static void expand(float *out, const CzView *small, CzShape shape, size_t first, size_t n)
 {
     CzShape s = small->shape;
-    size_t pixel = first / shape.c, c = first % shape.c;
-    for (size_t done = 0; done < n; pixel++, c = 0) {
-        size_t width = min_size(shape.c - c, n - done);
-        size_t x = s.w == 1 ? 0 : pixel % shape.w;
-        size_t y = s.h == 1 ? 0 : pixel / shape.w % shape.h;
-        size_t picture = s.n == 1 ? 0 : pixel / shape.w / shape.h;
-        size_t at = ((picture * s.h + y) * s.w + x) * s.c;
+    size_t pixel = first / shape.c, c = first % shape.c, row = pixel / shape.w;
+    int32_t x = (int32_t)(pixel % shape.w), y = (int32_t)(row % shape.h);
+    size_t picture = row / shape.h;
+    // Counted along: a division a pixel would cost more than all the rest.
+    for (size_t done = 0, width; done < n; done += width, c = 0) {
+        width = min_size(shape.c - c, n - done);
+        size_t at = (s.n == 1 ? 0 : picture) * s.h + (s.h == 1 ? 0 : y);
+        at = (at * s.w + (s.w == 1 ? 0 : x)) * s.c;
         if (s.c > 1) {
             const float *from = view_read(small, at + c, width, out + done);
             if (from != out + done)
                 memcpy(out + done, from, width * sizeof *out);
         } else {
-            float value, one;
-            value = *view_read(small, at, 1, &one);
+            float value = view_get(small, at);
             for (size_t i = 0; i < width; i++)
                 out[done + i] = value;
         }
-        done += width;
+        if (++x == shape.w) {
+            x = 0;
+            y = y + 1 == shape.h ? 0 : y + 1;
+            picture += y == 0;
+        }
     }
 }
 

@@ -167,10 +167,8 @@ static double sum_at(const CzView *src, CzShape dst, size_t i)
     for (size_t row = 0; row < n_n * n_y * n_x; row++) {
         size_t at_x = x + row % n_x, at_y = y + row / n_x % n_y, at_n = picture + row / n_x / n_y;
         size_t at = ((at_n * s.h + at_y) * s.w + at_x) * s.c + c;
-        for (size_t k = 0; k < n_c; k++) {
-            float buffer;
-            sum += *view_read(src, at + k, 1, &buffer);
-        }
+        for (size_t k = 0; k < n_c; k++)
+            sum += view_get(src, at + k);
     }
     return sum;
 }

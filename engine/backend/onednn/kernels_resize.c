@@ -57,7 +57,8 @@ static void fill_pairs(Resize *r)
         r->y[y] = pair_at(y, r->large.h, r->small.h);
 }
 
-static void mix_row_f32(float *restrict dst, const float *a, const float *b, float weight, size_t n)
+static inline void mix_row_f32(float *restrict dst, const float *a, const float *b, float weight,
+                               size_t n)
 {
     float rest = 1 - weight;
 #pragma omp simd
@@ -74,39 +75,24 @@ static void mix_row_bf16(float *restrict dst, const uint16_t *a, const uint16_t 
         dst[i] = rest * bf16_widen(a[i]) + weight * bf16_widen(b[i]);
 }
 
-// One pixel of the target, from two of a mixed row.
-static inline void mix_pixel(CzView *dst, size_t at, const float *restrict a,
-                             const float *restrict b, float weight, size_t n)
-{
-    float rest = 1 - weight;
-    if (dst->dtype == CZ_F32) {
-        float *restrict to = (float *)dst->data + at;
-#pragma omp simd
-        for (size_t i = 0; i < n; i++)
-            to[i] = rest * a[i] + weight * b[i];
-    } else {
-        uint16_t *restrict to = (uint16_t *)dst->data + at;
-#pragma omp simd
-        for (size_t i = 0; i < n; i++)
-            to[i] = bf16_round(rest * a[i] + weight * b[i]);
-    }
-}
-
-// Target row `row`, counted through all pictures.
+// Target row `row`, counted through all pictures. mixed: a part's buffers.
 static void resize_row(const Resize *r, const CzView *src, CzView *dst, size_t row, float *mixed)
 {
     size_t n = row / r->large.h, c = r->large.c, width = (size_t)r->small.w * c;
+    size_t to = row * r->large.w * c;
     Pair y = r->y[row % r->large.h];
     size_t a = (n * r->small.h + y.first) * width, b = (n * r->small.h + y.second) * width;
     if (src->dtype == CZ_F32)
         mix_row_f32(mixed, view_at(src, a), view_at(src, b), y.weight, width);
     else
         mix_row_bf16(mixed, view_at(src, a), view_at(src, b), y.weight, width);
-    size_t to = row * r->large.w * c;
-    for (int32_t x = 0; x < r->large.w; x++, to += c) {
+    float *buffer = mixed + r->row_floats / 2, *target = view_target(dst, to, buffer);
+    for (int32_t x = 0; x < r->large.w; x++, target += c) {
         Pair p = r->x[x];
-        mix_pixel(dst, to, mixed + p.first * c, mixed + p.second * c, p.weight, c);
+        const float *first = mixed + p.first * c, *second = mixed + p.second * c;
+        mix_row_f32(target, first, second, p.weight, c);
     }
+    view_written(dst, to, r->large.w * c, buffer);
 }
 
 static void run_resize(const CzNode *node, const CzView *src, CzView *dst, void *scratch,
@@ -212,8 +198,9 @@ static void pool_row(const CzView *src, CzView *dst, size_t row, int32_t pool)
     size_t c = dst->shape.c, large = (size_t)src->shape.w * c;
     for (size_t x = 0; x < (size_t)dst->shape.w; x++) {
         for (size_t at = 0; at < c; at += CHUNK) {
-            float sum[CHUNK] = {0}, one[CHUNK];
+            float sum[CHUNK], one[CHUNK];
             size_t n = min_size(CHUNK, c - at);
+            memset(sum, 0, n * sizeof *sum);
             for (size_t i = 0; i < (size_t)pool * pool; i++) {
                 size_t y = row * pool + i / pool, sx = x * pool + i % pool;
                 const float *from = view_read(src, y * large + sx * c + at, n, one);

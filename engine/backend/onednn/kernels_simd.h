@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // What the kernel files share. Each is compiled once for every instruction set, with CZ_ISA set to
-// base, v3 or v4, so that whole functions, OpenMP regions included, are made for it.
+// base, v3, v4 or v4bf16, so that whole functions, OpenMP regions included, are made for it.
 #pragma once
 
 #include <math.h>
 #include <string.h>
 
 #include <omp.h>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 
 #include "kernels.h"
 
@@ -109,15 +112,29 @@ static inline void widen_row(float *restrict dst, const uint16_t *restrict src, 
 
 static inline void round_row(uint16_t *restrict dst, const float *restrict src, size_t n)
 {
+    size_t i = 0;
+#ifdef __AVX512BF16__
+    for (; i + 32 <= n; i += 32) {
+        __m512bh half =
+            _mm512_cvtne2ps_pbh(_mm512_loadu_ps(src + i + 16), _mm512_loadu_ps(src + i));
+        memcpy(dst + i, &half, sizeof half);
+    }
+#endif
 #pragma omp simd
-    for (size_t i = 0; i < n; i++)
-        dst[i] = bf16_round(src[i]);
+    for (size_t k = i; k < n; k++)
+        dst[k] = bf16_round(src[k]);
 }
 
 // The address of element i.
 static inline void *view_at(const CzView *view, size_t i)
 {
     return (char *)view->data + i * cz_dtype_size(view->dtype);
+}
+
+static inline float view_get(const CzView *view, size_t i)
+{
+    return view->dtype == CZ_F32 ? ((const float *)view->data)[i]
+                                 : bf16_widen(((const uint16_t *)view->data)[i]);
 }
 
 // n elements from i on as F32: where they lie, or in buffer if they must be converted.
@@ -170,8 +187,12 @@ static inline __attribute__((always_inline)) Vec vec_clamp(Vec v, Vec low, Vec h
 // As bf16_round().
 static inline __attribute__((always_inline)) void vec_store_bf16(uint16_t *at, Vec v)
 {
+#ifdef __AVX512BF16__
+    __m256bh half = _mm512_cvtneps_pbh((__m512)v);
+#else
     VecU bits = (VecU)v, mask = (VecU)(v != v);
     VecU nan = bits >> 16 | 0x40, rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
     VecH half = __builtin_convertvector((mask & nan) | (~mask & rounded), VecH);
+#endif
     memcpy(at, &half, sizeof half);
 }
