@@ -41,6 +41,9 @@ const CzDeviceInfo *cz_colorizer_device(const CzColorizer *colorizer);
 
 // Reads all rows once (twice the band is all that is held), runs the network at the weights'
 // working sizes. progress 0 to 1, may be NULL. The chroma is the caller's.
+// A device that turns out not to compute the network is left for the next one if it was chosen by
+// "auto", one out of memory for the CPU: cz_colorizer_device then names the new one.
+// CZ_ERROR_CANCELLED, BACKEND, MEMORY, NUMERIC, or what read_rows said.
 CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo, const CzProgress *progress,
                                GError **error);
 void cz_chroma_free(CzChroma *chroma);
@@ -48,7 +51,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzChroma, cz_chroma_free)
 const CzField *cz_chroma_field(const CzChroma *chroma); // borrowed
 
 // Reads rows, colours them, writes rows, band by band. L* of what is written is L* of what was
-// read, up to the rounding of float.
+// read, up to the rounding of float. photo may be the same picture in another size (a preview).
+// CZ_ERROR_ARGUMENT (settings), CANCELLED, MEMORY, or what read_rows or write_rows said.
 bool cz_chroma_apply(const CzChroma *chroma, CzColorizer *colorizer, const CzSettings *settings, const CzPhoto *photo,
                      const CzProgress *progress, GError **error);
 // The same for rows in memory: n_rows rows from row y on of the photograph that chroma is for.
