@@ -11,6 +11,15 @@
 
 #ifdef HAVE_BABL
 #include <babl/babl.h>
+
+#ifdef __SANITIZE_ADDRESS__
+// babl keeps some of its tables after babl_exit().
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:babl_malloc";
+}
+#endif
 #endif
 
 // ---- numeric checks: the worst place, both values, the bound ------------------------------------
