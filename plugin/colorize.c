@@ -23,7 +23,7 @@ static bool check_visible(PluginPixels *pixels, GError **error)
     }
     if (!visible) {
         g_set_error_literal(error, PLUGIN_ERROR, PLUGIN_ERROR_LAYER,
-                            _("The layer is fully transparent: there is nothing to colour."));
+                            _("The layer is fully transparent: there is nothing to color."));
     }
     return visible;
 }

@@ -108,7 +108,7 @@ static bool add_mask(gint32 layer, const PluginTarget *target, GError **error)
     gint32 mask = gimp_layer_create_mask(layer, target->selected ? GIMP_ADD_MASK_SELECTION
                                                                  : GIMP_ADD_MASK_WHITE);
     if (mask < 0 || !gimp_layer_add_mask(layer, mask)) {
-        return plugin_host_refused(_("The colour layer's mask cannot be made"), error);
+        return plugin_host_refused(_("The color layer's mask cannot be made"), error);
     }
     gimp_layer_set_edit_mask(layer, FALSE);
     return below < 0 || multiply_mask(mask, below, error);
@@ -121,7 +121,7 @@ static bool commit_layer(PluginOutput *output, gint32 *result, GError **error)
     if (target->scratch >= 0) {
         layer = gimp_layer_new_from_drawable(output->drawable, target->image);
         if (layer < 0) {
-            return plugin_host_refused(_("The colour layer cannot be made"), error);
+            return plugin_host_refused(_("The color layer cannot be made"), error);
         }
     }
     gint x, y;
@@ -133,7 +133,7 @@ static bool commit_layer(PluginOutput *output, gint32 *result, GError **error)
         if (target->scratch >= 0) {
             gimp_item_delete(layer);
         }
-        return plugin_host_refused(_("The colour layer cannot be added"), error);
+        return plugin_host_refused(_("The color layer cannot be added"), error);
     }
     output->committed = true;
     *result = layer;

@@ -38,7 +38,7 @@ static GimpParamDef param_def(GimpPDBArgType type, const char *name, const char 
 void plugin_procedure_install(void)
 {
     const GimpParamDef returned =
-        param_def(GIMP_PDB_DRAWABLE, "result", "The drawable that holds the colour");
+        param_def(GIMP_PDB_DRAWABLE, "result", "The drawable that holds the color");
     size_t n_rows;
     const CzSettingRow *rows = cz_settings(&n_rows);
     g_autofree GimpParamDef *args = g_new0(GimpParamDef, N_FIXED_ARGS + n_rows);
@@ -52,12 +52,12 @@ void plugin_procedure_install(void)
         args[N_FIXED_ARGS + i] = param_def(arg_type(rows[i].type), rows[i].key, rows[i].help);
     }
     gimp_install_procedure(
-        PLUGIN_PROCEDURE, N_("Colour a black-and-white photograph with a neural network"),
-        N_("Gives a black-and-white photograph plausible colours. The lightness of the photograph "
+        PLUGIN_PROCEDURE, N_("Color a black-and-white photograph with a neural network"),
+        N_("Gives a black-and-white photograph plausible colors. The lightness of the photograph "
            "is kept "
-           "exactly. By default the colours become a new layer in the mode LCh Color above the "
+           "exactly. By default the colors become a new layer in the mode LCh Color above the "
            "untouched "
-           "photograph. Grey and indexed images become RGB. Nothing is sent anywhere."),
+           "photograph. Gray and indexed images become RGB. Nothing is sent anywhere."),
         "The Colorize authors", "LGPL-3.0-or-later", "2025", N_("_Colorize…"),
         "RGB*, GRAY*, INDEXED*", GIMP_PLUGIN, (gint)(N_FIXED_ARGS + n_rows), 1, args, &returned);
     gimp_plugin_menu_register(PLUGIN_PROCEDURE, "<Image>/Filters/Colors");

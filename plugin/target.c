@@ -132,7 +132,7 @@ static bool find_space(PluginTarget *target, GError **error)
         target->space = gimp_color_profile_get_space(
             profile, GIMP_COLOR_RENDERING_INTENT_RELATIVE_COLORIMETRIC, error);
         if (!target->space) {
-            g_prefix_error(error, "%s: ", _("The image's colour profile cannot be used"));
+            g_prefix_error(error, "%s: ", _("The image's color profile cannot be used"));
         }
     }
     bool ok =

@@ -106,12 +106,22 @@ static void add(const Precision *precision, GimpImageBaseType type, bool alpha, 
 void test_register(void)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(precisions); i++) {
+        GimpPrecision precision = precisions[i].precision;
+        // The two widest types take float's way through the plug-in: one variant of them is enough.
+        bool widest = g_str_has_prefix(precisions[i].name, "u32") ||
+                      g_str_has_prefix(precisions[i].name, "double");
         for (int variant = 0; variant < 6; variant++) {
-            add(&precisions[i], GIMP_RGB, variant % 2, variant / 2);
-            add(&precisions[i], GIMP_GRAY, variant % 2, variant / 2);
+            bool alpha = variant % 2;
+            int output = variant / 2;
+            if (!widest || alpha) {
+                add(&precisions[i], GIMP_RGB, alpha, output);
+            }
+            if (!widest) {
+                add(&precisions[i], GIMP_GRAY, alpha, output);
+            }
             // GIMP has palettes in 8 bit only.
-            if (precisions[i].precision == GIMP_PRECISION_U8_GAMMA) {
-                add(&precisions[i], GIMP_INDEXED, variant % 2, variant / 2);
+            if (precision == GIMP_PRECISION_U8_GAMMA) {
+                add(&precisions[i], GIMP_INDEXED, alpha, output);
             }
         }
     }
