@@ -39,6 +39,9 @@ static bool compute(PluginPixels *pixels, const CzSettings *settings, GError **e
         return false;
     }
     plugin_host_print_time("open", start_us);
+    if (g_getenv("COLORIZE_TIME")) {
+        g_printerr("colorize-photo: device %s\n", cz_colorizer_device(colorizer)->name);
+    }
 
     start_us = g_get_monotonic_time();
     CzPhoto photo = plugin_pixels_photo(pixels);

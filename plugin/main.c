@@ -22,10 +22,20 @@ static void run(const gchar *name, gint n_params, const GimpParam *params, gint 
     *values = returned;
 }
 
+// A plug-in that has not been installed takes the backends of its own build.
+static void find_backends(void)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    if (g_strcmp0(self, COLORIZE_BUILD_ROOT "/plugin/" PLUGIN_BINARY "/" PLUGIN_BINARY) == 0) {
+        g_setenv("COLORIZE_MODULE_DIR", COLORIZE_BUILD_ROOT "/engine/backend/onednn", FALSE);
+    }
+}
+
 const GimpPlugInInfo PLUG_IN_INFO = {NULL, NULL, query, run};
 
 int main(int argc, char **argv)
 {
     cz_threads_init(argv);
+    find_backends();
     return gimp_main(&PLUG_IN_INFO, argc, argv);
 }
