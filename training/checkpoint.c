@@ -84,8 +84,9 @@ bool train_checkpoint_load(const char *folder, CzStore *store, const TrainRecipe
     *note = NULL;
     for (int i = 0; i < N_SLOTS; i++) {
         steps[i] = slot_step(folder, i, &files[i], &errors[i]);
-        if (errors[i] && errors[i]->code != CZ_ERROR_IO && !*note)
-            *note = g_strdup_printf("passed over a damaged checkpoint: %s", errors[i]->message);
+        g_autofree char *path = slot_path(folder, i);
+        if (errors[i] && !*note && g_file_test(path, G_FILE_TEST_EXISTS))
+            *note = g_strdup_printf("passed over a checkpoint: %s", errors[i]->message);
     }
     int newest = steps[0] > steps[1] ? 0 : 1;
     bool done = false;

@@ -86,7 +86,8 @@ static void build_gradients(TrainStep *step, CzValue loss)
         weight->weight = wrt[i] = cz_param(graph, weight->tensor.name, weight->tensor.shape);
     }
     cz_graph_gradient(graph, loss, wrt, n, grads);
-    CzValue total = cz_constant(graph, scalar, CZ_F32, 0);
+    // Nothing as long as the loss is finite; Huber's and L1's gradients are, even when it is not.
+    CzValue total = cz_scale(graph, loss, 0, 0);
     for (guint i = 0; i < n; i++) {
         g_array_index(step->weights, Weight, i).grad = grads[i];
         total = cz_add(graph, total, cz_dot(graph, grads[i], grads[i]));

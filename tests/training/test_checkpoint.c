@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// Checkpoints: a run that was cut off goes on bit for bit, whatever happens to a file.
+#include "folder.h"
+#include "steps.h"
+
+#include <cz/error.h>
+#include <cz/threads.h>
+
+#include "checkpoint.h"
+
+static void save(const Folder *folder, Bench *bench, int64_t step)
+{
+    g_autoptr(GError) error = NULL;
+
+    train_checkpoint_save(folder->path, bench->store, &bench->recipe, step, &error);
+    g_assert_no_error(error);
+}
+
+// Loads into a new store; -1: it failed with *error.
+static int64_t load(const Folder *folder, Bench *bench, const TrainRecipe *recipe, char **note,
+                    GError **error)
+{
+    g_autofree char *unheard = NULL;
+    int64_t step = -1;
+
+    bench_open(bench, recipe);
+    if (!train_checkpoint_load(folder->path, bench->store, &bench->recipe, &step,
+                               note ? note : &unheard, error))
+        return -1;
+    return step;
+}
+
+// The smallest store that a checkpoint can hold: failures need no network.
+static void fill(Bench *bench, const TrainRecipe *recipe, float value)
+{
+    g_autoptr(GError) error = NULL;
+    float data[6] = {value, 1, 2, 3, 4, 5};
+
+    if (!bench->store)
+        bench_open(bench, recipe);
+    cz_store_add(bench->store, "w", cz_shape(1, 6, 1, 1), data, &error);
+    g_assert_no_error(error);
+}
+
+static float first_value(Bench *bench)
+{
+    float data[6] = {0};
+
+    g_assert_true(cz_store_read(bench->store, "w", data, NULL));
+    return data[0];
+}
+
+static void resumed_run_is_the_uninterrupted_one(void)
+{
+    TrainRecipe recipe = small_recipe();
+    g_auto(Folder) folder = folder_new();
+    g_auto(Bench) whole = {0}, half = {0}, rest = {0};
+    g_autoptr(GError) error = NULL;
+    Batch batch;
+
+    recipe.images = 8 * STEP_BATCH;
+    bench_start(&whole, &recipe);
+    bench_start(&half, &recipe);
+    for (int i = 0; i < 8; i++) {
+        make_batch(&batch, (uint64_t)i);
+        bench_run(&whole, &batch, i);
+        if (i < 4)
+            bench_run(&half, &batch, i);
+    }
+    save(&folder, &half, 4);
+    int64_t step = load(&folder, &rest, &recipe, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(step, ==, 4);
+    bench_build(&rest);
+    for (int64_t i = step; i < 8; i++) {
+        make_batch(&batch, (uint64_t)i);
+        bench_run(&rest, &batch, i);
+    }
+    g_autofree char *expected = store_sum(whole.store, ""), *found = store_sum(rest.store, "");
+    g_assert_cmpstr(expected, ==, found);
+    g_autofree char *ema = store_sum(whole.store, TRAIN_EMA), *v = store_sum(whole.store, TRAIN_V);
+    g_autofree char *ema2 = store_sum(rest.store, TRAIN_EMA), *v2 = store_sum(rest.store, TRAIN_V);
+    g_assert_cmpstr(ema, ==, ema2);
+    g_assert_cmpstr(v, ==, v2);
+}
+
+static void two_take_turns(void)
+{
+    TrainRecipe recipe = small_recipe();
+    g_auto(Folder) folder = folder_new();
+    g_auto(Bench) bench = {0};
+
+    for (int i = 1; i <= 5; i++) {
+        g_auto(Bench) loaded = {0};
+
+        fill(&bench, &recipe, (float)i);
+        save(&folder, &bench, 10 * i);
+        g_assert_cmpint(load(&folder, &loaded, &recipe, NULL, NULL), ==, 10 * i);
+        g_assert_cmpfloat(first_value(&loaded), ==, (float)i);
+        g_assert_cmpuint(folder_count(&folder), ==, (guint)MIN(i, 2));
+    }
+}
+
+// Where the checkpoint of this step lies; the caller frees.
+static char *slot_of(const Folder *folder, const char *step)
+{
+    for (int slot = 0; slot < 2; slot++) {
+        g_autofree char *name = g_strdup_printf("checkpoint-%d.safetensors", slot);
+        char *path = folder_file(folder, name);
+        g_autoptr(CzModelFile) file = cz_model_file_open(path, NULL);
+
+        if (file && g_strcmp0(cz_model_file_meta(file, "train.step"), step) == 0)
+            return path;
+        g_free(path);
+    }
+    g_assert_not_reached();
+}
+
+static void damaged_one_is_passed_over_and_told(void)
+{
+    TrainRecipe recipe = small_recipe();
+    g_auto(Bench) bench = {0};
+
+    for (int damage = 0; damage < 3; damage++) {
+        g_auto(Folder) folder = folder_new();
+        g_auto(Bench) loaded = {0};
+        g_autofree char *note = NULL, *bytes = NULL;
+        gsize n;
+
+        for (int i = 1; i <= 3; i++) {
+            fill(&bench, &recipe, (float)i);
+            save(&folder, &bench, i);
+        }
+        g_autofree char *path = slot_of(&folder, "3");
+        g_assert_true(g_file_get_contents(path, &bytes, &n, NULL));
+        if (damage == 2)
+            bytes[8] ^= 1; // the header's first brace
+        g_assert_true(g_file_set_contents(path, bytes,
+                                          damage < 2 ? (gssize)(damage * n / 2) : (gssize)n, NULL));
+        g_assert_cmpint(load(&folder, &loaded, &recipe, &note, NULL), ==, 2);
+        g_assert_cmpfloat(first_value(&loaded), ==, 2);
+        g_assert_nonnull(note);
+        fill(&bench, &recipe, 9); // and the damaged one is the next to be replaced
+        save(&folder, &bench, 4);
+        g_autofree char *again = slot_of(&folder, "4");
+        g_assert_cmpstr(again, ==, path);
+    }
+}
+
+static void nothing_to_load_is_an_error(void)
+{
+    TrainRecipe recipe = small_recipe();
+    g_auto(Folder) folder = folder_new();
+    g_auto(Bench) bench = {0};
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpint(load(&folder, &bench, &recipe, NULL, &error), ==, -1);
+    g_assert_error(error, CZ_ERROR, CZ_ERROR_IO);
+}
+
+static void other_recipes_are_refused(void)
+{
+    static const struct {
+        const char *assignment;
+        bool other;
+    } cases[] = {{"train.batch=7", true},
+                 {"train.seed=99", true},
+                 {"optimizer.rate=0.5", true},
+                 {"network.width8=64", true},
+                 {"loss.l1=1", true},
+                 {"train.images=99999", true},
+                 {"network.start=/a.st", true},
+                 {"run.log-every=77", false},
+                 {"run.bf16=1", false},
+                 {"run.checkpoint-minutes=9", false},
+                 {"model.title=another", false},
+                 {"model.working-sizes=96", false}};
+    TrainRecipe recipe = small_recipe();
+    g_auto(Folder) folder = folder_new();
+    g_auto(Bench) bench = {0};
+
+    fill(&bench, &recipe, 1);
+    save(&folder, &bench, 5);
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_auto(Bench) loaded = {0};
+        g_autoptr(GError) error = NULL;
+        TrainRecipe changed = recipe;
+
+        g_test_message("%s", cases[i].assignment);
+        g_assert_true(train_recipe_set(&changed, cases[i].assignment, NULL));
+        g_assert_cmpint(load(&folder, &loaded, &changed, NULL, &error), ==,
+                        cases[i].other ? -1 : 5);
+        if (cases[i].other)
+            g_assert_error(error, CZ_ERROR, CZ_ERROR_RECIPE);
+    }
+}
+
+// Whatever call fails, what was there before can still be loaded, and nothing is left lying about.
+static void failing_save_keeps_the_old_ones(gconstpointer kind)
+{
+    CzFault fault = (CzFault)GPOINTER_TO_INT(kind);
+    TrainRecipe recipe = small_recipe();
+    g_auto(Bench) bench = {0};
+    bool saved = false;
+    unsigned long n = 0;
+
+    while (!saved && n < 1000) {
+        g_auto(Folder) folder = folder_new();
+        g_auto(Bench) loaded = {0};
+        g_autoptr(GError) error = NULL;
+
+        for (int i = 1; i <= 3; i++) {
+            fill(&bench, &recipe, (float)i);
+            save(&folder, &bench, i);
+        }
+        fill(&bench, &recipe, 4);
+        cz_fault_arm(fault, ++n);
+        saved = train_checkpoint_save(folder.path, bench.store, &recipe, 4, &error);
+        bool met = cz_fault_arm(fault, 0) >= n;
+        g_assert_cmpint(saved, ==, error == NULL);
+        int64_t expected = saved ? 4 : 3;
+        g_assert_cmpint(load(&folder, &loaded, &recipe, NULL, NULL), ==, expected);
+        g_assert_cmpfloat(first_value(&loaded), ==, (float)expected);
+        g_assert_cmpuint(folder_count(&folder), ==, 2);
+        saved = saved && !met; // a look at the old files may fail without harm
+    }
+    g_test_message("%lu calls", n - 1);
+    g_assert_cmpuint(n, >, 1); // at least one call failed
+    g_assert_cmpuint(n, <, 1000);
+}
+
+// A file that is there and cannot be read is told, too: an older one taken in silence costs hours.
+static void failing_load_is_told(void)
+{
+    TrainRecipe recipe = small_recipe();
+    g_auto(Folder) folder = folder_new();
+    g_auto(Bench) bench = {0};
+    bool met = true;
+
+    for (int i = 1; i <= 3; i++) {
+        fill(&bench, &recipe, (float)i);
+        save(&folder, &bench, i);
+    }
+    for (unsigned long n = 1; met && n < 1000; n++) {
+        g_auto(Bench) loaded = {0};
+        g_autoptr(GError) error = NULL;
+        g_autofree char *note = NULL;
+
+        bench_open(&loaded, &recipe);
+        cz_fault_arm(CZ_FAULT_FILE, n);
+        int64_t step = -1;
+        bool done = train_checkpoint_load(folder.path, loaded.store, &recipe, &step, &note, &error);
+        met = cz_fault_arm(CZ_FAULT_FILE, 0) >= n;
+        g_assert_cmpint(done, ==, error == NULL);
+        if (done && step != 3)
+            g_assert_nonnull(note);
+        if (done && !met)
+            g_assert_cmpint(step, ==, 3);
+    }
+}
+
+static void weights_are_the_averages(void)
+{
+    TrainRecipe recipe = small_recipe();
+    g_auto(Folder) folder = folder_new();
+    g_autofree char *path = folder_file(&folder, "w.safetensors");
+    g_auto(Bench) bench = {0};
+    g_autoptr(GError) error = NULL;
+    CzUnetParams network;
+    Batch batch;
+
+    make_batch(&batch, 1);
+    bench_start(&bench, &recipe);
+    bench_run(&bench, &batch, 0);
+    g_assert_true(train_weights_save(path, bench.store, &recipe, 12, &error));
+    g_autoptr(CzModelFile) file = cz_model_file_open(path, &error);
+    g_assert_no_error(error);
+    g_assert_true(cz_unet_read(&network, file, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(network.widths[1], ==, recipe.width8);
+    g_assert_cmpstr(cz_model_file_meta(file, "colorize.images_seen"), ==, "24");
+    g_assert_cmpstr(cz_model_file_meta(file, "colorize.title"), ==, "smoke");
+    g_assert_cmpstr(cz_model_file_meta(file, "colorize.white"), ==, "d50");
+    g_assert_cmpuint(cz_model_file_n_tensors(file), ==, cz_store_n(bench.store) / 4);
+    for (size_t i = 0; i < cz_model_file_n_tensors(file); i++) {
+        const CzTensor *tensor = cz_model_file_tensor(file, i);
+        g_autofree char *name = g_strconcat(TRAIN_EMA, tensor->name, NULL);
+        size_t n;
+
+        g_assert_cmpint(tensor->dtype, ==, CZ_F16);
+        float *ema = read_tensor(bench.store, name, &n);
+        g_assert_cmpuint(n, ==, tensor->n_elements);
+        if (tensor->rank == 1 && n > 0) { // biases lie in the same order in both
+            g_autofree uint16_t *half = g_new(uint16_t, n);
+            cz_f32_to_f16(half, ema, n);
+            g_assert_cmpmem(half, n * 2, tensor->data, n * 2);
+        }
+        cz_memory_free(ema);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    cz_threads_init(argv);
+    g_test_init(&argc, &argv, NULL);
+    g_test_set_nonfatal_assertions();
+    cz_threads_set(1);
+#define ADD(name) g_test_add_func("/training/checkpoint/" #name, name)
+    ADD(resumed_run_is_the_uninterrupted_one);
+    ADD(two_take_turns);
+    ADD(damaged_one_is_passed_over_and_told);
+    ADD(nothing_to_load_is_an_error);
+    ADD(other_recipes_are_refused);
+    g_test_add_data_func("/training/checkpoint/failing_file_keeps_the_old_ones",
+                         GINT_TO_POINTER(CZ_FAULT_FILE), failing_save_keeps_the_old_ones);
+    g_test_add_data_func("/training/checkpoint/failing_memory_keeps_the_old_ones",
+                         GINT_TO_POINTER(CZ_FAULT_MEMORY), failing_save_keeps_the_old_ones);
+    ADD(failing_load_is_told);
+    ADD(weights_are_the_averages);
+    return g_test_run();
+}
