@@ -16,28 +16,27 @@
 #include <cz/memory.h>
 
 #include "decode.h"
+#include "profile.h"
 
 // How the file's numbers become encoded sRGB, and back.
 typedef enum {
-    VALUES_SRGB, // they are encoded sRGB, or grey on its curve
-    VALUES_RAMP, // grey that has a profile of its own: a table, one colour for every value
-    VALUES_VIEW, // anything else: libvips makes Lab or RGB of it, a band of rows at a time
+    VALUES_SRGB,    // they are encoded sRGB, or grey on its curve
+    VALUES_RAMP,    // grey that has a profile of its own: a table, one colour for every value
+    VALUES_PROFILE, // colours of another profile
+    VALUES_VIEW,    // anything else: libvips makes 16-bit RGB of it, a band of rows at a time
 } Values;
 
 struct TrainPhotoFile {
     char *name;
     VipsImage *native; // upright, decoded into memory, as the file has it
-    VipsImage *view;   // VALUES_VIEW: three float bands, CIE Lab if lab_view, else 0 to 65535
+    VipsImage *view;   // VALUES_VIEW: three bands, 16-bit sRGB
     VipsImage *result; // three bands of the file's depth, and alpha
     VipsRegion *region, *alpha;
-    float *ramp;  // VALUES_RAMP: encoded sRGB of every value
-    int n_colour; // bands of native that are colour: 1, 3, 4
+    TrainProfile *profile; // VALUES_PROFILE
+    float *ramp;           // VALUES_RAMP: encoded sRGB of every value
+    TrainPixels pixels;
     Values values;
-    bool lab_view;
-    bool managed;      // the result is written through the file's profile
     bool keep_profile; // the result is what the file's profile describes
-    bool has_alpha;
-    bool wide; // 16 bit
     CzPhoto photo;
 };
 
@@ -47,145 +46,109 @@ struct TrainPhotoFile {
 #define WIDE_MAX   65535.0f
 #define NARROW_MAX 255.0f
 
+static bool has_alpha(const TrainPhotoFile *file)
+{
+    return file->pixels.n_bands > file->pixels.n_colour;
+}
+
 static bool failed(const TrainPhotoFile *file, const char *verb, GError **error)
 {
     train_vips_error(error, CZ_ERROR_FORMAT, verb, file->name);
     return false;
 }
 
-static bool step(VipsImage **image, int status, VipsImage *next)
+// Takes *next, which the call that gave status has made, in place of *image. By its address, since
+// arguments are evaluated in any order.
+static bool step(VipsImage **image, int status, VipsImage **next)
 {
     if (status != 0)
         return false;
     g_object_unref(*image);
-    *image = next;
+    *image = g_steal_pointer(next);
     return true;
 }
 
-// Through the profile to its connection space, which is our Lab (D50). NULL: it has none, or one
-// that is damaged or for other pixels, which is as good as none. The caller unrefs.
-static VipsImage *import_lab(VipsImage *image)
+static void make_ramp(TrainPhotoFile *file, const TrainProfile *profile)
 {
-    VipsImage *lab = NULL;
-    if (vips_image_get_typeof(image, VIPS_META_ICC_NAME) != 0 &&
-        vips_icc_import(image, &lab, "pcs", VIPS_PCS_LAB, "embedded", TRUE, "intent",
-                        VIPS_INTENT_RELATIVE, NULL) == 0)
-        return lab;
-    vips_error_clear();
-    return NULL;
-}
-
-// A row of pixels of the file's kind and profile, as Lab; NULL as import_lab(). The caller frees
-// with g_free.
-static float *import_row(const TrainPhotoFile *file, void *pixels, int n)
-{
-    size_t depth = file->wide ? 2 : 1, n_bytes = (size_t)n * (size_t)file->n_colour * depth, size;
-    VipsBandFormat format = file->wide ? VIPS_FORMAT_USHORT : VIPS_FORMAT_UCHAR;
-    VipsImage *row = vips_image_new_from_memory(pixels, n_bytes, n, 1, file->n_colour, format),
-              *space = NULL, *lab = NULL, *floats = NULL;
-    float *values = NULL;
-    const void *profile;
-    size_t n_profile;
-    if (row && vips_copy(row, &space, "interpretation", file->native->Type, NULL) == 0 &&
-        vips_image_get_blob(file->native, VIPS_META_ICC_NAME, &profile, &n_profile) == 0) {
-        vips_image_set_blob_copy(space, VIPS_META_ICC_NAME, profile, n_profile);
-        lab = import_lab(space);
-        if (lab && lab->Bands == 3 && vips_cast_float(lab, &floats, NULL) == 0)
-            values = vips_image_write_to_memory(floats, &size);
+    size_t n = file->pixels.wide ? 65536 : 256, n_bands = (size_t)file->pixels.n_bands;
+    g_autofree uint16_t *wide = g_new0(uint16_t, n * n_bands);
+    g_autofree uint8_t *narrow = g_new0(uint8_t, n * n_bands);
+    for (size_t i = 0; i < n; i++) {
+        wide[i * n_bands] = (uint16_t)i;
+        narrow[i * n_bands] = (uint8_t)i;
     }
-    vips_error_clear();
-    g_clear_object(&row);
-    g_clear_object(&space);
-    g_clear_object(&lab);
-    g_clear_object(&floats);
-    return values;
+    file->ramp = g_new(float, 3 * n);
+    train_profile_to_lab(profile, file->pixels.wide ? (void *)wide : (void *)narrow, file->ramp, n);
+    cz_lab_to_rgb(file->ramp, file->ramp, n);
 }
 
-// Whether the profile of an RGB file is sRGB by another name, as most are: then the pixels need not
-// go through it, which would cost more than everything else.
-static bool profile_is_srgb(const TrainPhotoFile *file)
-{
-    enum { STEPS = 9, N = STEPS * STEPS * STEPS };
-    uint16_t wide[3 * N];
-    uint8_t narrow[3 * N];
-    float srgb[3 * N];
-    for (int i = 0; i < 3 * N; i++) {
-        static const int divisor[3] = {1, STEPS, STEPS * STEPS};
-        narrow[i] = (uint8_t)(i / 3 / divisor[i % 3] % STEPS * 255 / (STEPS - 1));
-        wide[i] = (uint16_t)(narrow[i] * 257);
-        srgb[i] = (float)narrow[i] / NARROW_MAX;
-    }
-    g_autofree float *lab = import_row(file, file->wide ? (void *)wide : (void *)narrow, N);
-    cz_rgb_to_lab(srgb, srgb, N);
-    for (int i = 0; lab && i < 3 * N; i++)
-        if (!(fabsf(lab[i] - srgb[i]) < 0.1f)) // below half a step of 8 bits
-            return false;
-    return lab != NULL;
-}
-
-// FALSE: the profile does not serve.
-static bool make_ramp(TrainPhotoFile *file)
-{
-    int n = file->wide ? 65536 : 256;
-    g_autofree uint16_t *wide = g_new(uint16_t, n);
-    uint8_t narrow[256];
-    for (int i = 0; i < n; i++) {
-        wide[i] = (uint16_t)i;
-        narrow[i & 255] = (uint8_t)i;
-    }
-    file->ramp = import_row(file, file->wide ? (void *)wide : (void *)narrow, n);
-    if (file->ramp)
-        cz_lab_to_rgb(file->ramp, file->ramp, (size_t)n);
-    return file->ramp != NULL;
-}
-
+// Whatever has no profile and is not plain RGB or grey: inks, Lab.
 static bool make_view(TrainPhotoFile *file, GError **error)
 {
     VipsImage *image = file->native, *next = NULL;
     g_object_ref(image);
-    bool done = step(&image, vips_extract_band(image, &next, 0, "n", file->n_colour, NULL), next);
-    if (done && (next = import_lab(image))) {
-        file->lab_view = true;
-        file->managed = file->keep_profile = file->n_colour == 3;
-        step(&image, 0, next);
-    } else if (done) {
-        done = step(&image, vips_colourspace(image, &next, VIPS_INTERPRETATION_RGB16, NULL), next);
-    }
-    done = done && step(&image, vips_cast_float(image, &next, NULL), next);
+    bool done =
+        step(&image, vips_extract_band(image, &next, 0, "n", file->pixels.n_colour, NULL), &next) &&
+        step(&image, vips_colourspace(image, &next, VIPS_INTERPRETATION_RGB16, NULL), &next) &&
+        step(&image, vips_cast_ushort(image, &next, NULL), &next);
     file->view = image;
     if (done && image->Bands != 3) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_FORMAT, "cannot read '%s': %d bands make %d colours",
-                    file->name, file->n_colour, image->Bands);
+                    file->name, file->pixels.n_colour, image->Bands);
         return false;
     }
     return done || failed(file, "read", error);
 }
 
-// What the bands are, and how they are read. A grey profile cannot describe the result, nor one of
-// inks: they serve to read, and the result is sRGB.
-static bool choose_values(TrainPhotoFile *file, GError **error)
+static TrainProfile *read_profile(const TrainPhotoFile *file)
 {
-    VipsImage *native = file->native;
+    const void *bytes;
+    size_t n;
+    if (vips_image_get_typeof(file->native, VIPS_META_ICC_NAME) == 0 ||
+        vips_image_get_blob(file->native, VIPS_META_ICC_NAME, &bytes, &n) != 0)
+        return NULL;
+    return train_profile_new(bytes, n, &file->pixels);
+}
+
+static bool read_bands(TrainPhotoFile *file, GError **error)
+{
+    const VipsImage *native = file->native;
     bool grey = native->Type == VIPS_INTERPRETATION_B_W ||
                 native->Type == VIPS_INTERPRETATION_GREY16 || native->Bands < 3;
-    bool profile = vips_image_get_typeof(native, VIPS_META_ICC_NAME) != 0;
-    file->wide = native->BandFmt == VIPS_FORMAT_USHORT;
-    file->n_colour = grey ? 1 : native->Type == VIPS_INTERPRETATION_CMYK ? 4 : 3;
-    file->has_alpha = native->Bands > file->n_colour;
-    if (native->Bands < file->n_colour) {
-        g_set_error(error, CZ_ERROR, CZ_ERROR_FORMAT, "cannot read '%s': %d bands, expected %d",
-                    file->name, native->Bands, file->n_colour);
-        return false;
-    }
-    if (grey) {
-        file->values = profile && make_ramp(file) ? VALUES_RAMP : VALUES_SRGB;
+    file->pixels = (TrainPixels){
+        .n_colour = grey                                       ? 1
+                    : native->Type == VIPS_INTERPRETATION_CMYK ? 4
+                                                               : 3,
+        .n_bands = native->Bands,
+        .wide = native->BandFmt == VIPS_FORMAT_USHORT,
+    };
+    if (native->Bands >= file->pixels.n_colour)
         return true;
+    g_set_error(error, CZ_ERROR, CZ_ERROR_FORMAT, "cannot read '%s': %d bands, expected %d",
+                file->name, native->Bands, file->pixels.n_colour);
+    return false;
+}
+
+// A grey profile cannot describe the result, nor one of inks: they serve to read, and the result is
+// sRGB.
+static bool choose_values(TrainPhotoFile *file, GError **error)
+{
+    VipsInterpretation type = file->native->Type;
+    g_autoptr(TrainProfile) profile = read_profile(file);
+    bool plain = file->pixels.n_colour == 1 || type == VIPS_INTERPRETATION_sRGB ||
+                 type == VIPS_INTERPRETATION_RGB || type == VIPS_INTERPRETATION_RGB16;
+    if (profile && file->pixels.n_colour == 1) {
+        file->values = VALUES_RAMP;
+        make_ramp(file, profile);
+    } else if (profile && !train_profile_is_srgb(profile)) {
+        file->values = VALUES_PROFILE;
+        file->keep_profile = train_profile_can_write(profile);
+        file->profile = g_steal_pointer(&profile);
+    } else {
+        file->values = plain ? VALUES_SRGB : VALUES_VIEW;
+        file->keep_profile = profile != NULL;
     }
-    bool rgb = native->Type == VIPS_INTERPRETATION_sRGB ||
-               native->Type == VIPS_INTERPRETATION_RGB || native->Type == VIPS_INTERPRETATION_RGB16;
-    file->keep_profile = rgb && profile && profile_is_srgb(file);
-    file->values = rgb && (!profile || file->keep_profile) ? VALUES_SRGB : VALUES_VIEW;
-    return file->values == VALUES_SRGB || make_view(file, error);
+    return file->values != VALUES_VIEW || make_view(file, error);
 }
 
 // Big pictures go through a file that has no name, so that memory stays bounded.
@@ -198,11 +161,12 @@ static VipsImage *roomy_image(uint64_t n_bytes)
 static bool make_result(TrainPhotoFile *file, GError **error)
 {
     const VipsImage *native = file->native;
-    int n_bands = file->has_alpha ? 4 : 3;
-    VipsBandFormat format = file->wide ? VIPS_FORMAT_USHORT : VIPS_FORMAT_UCHAR;
-    VipsInterpretation space = file->wide ? VIPS_INTERPRETATION_RGB16 : VIPS_INTERPRETATION_sRGB;
+    int n_bands = has_alpha(file) ? 4 : 3;
+    VipsBandFormat format = file->pixels.wide ? VIPS_FORMAT_USHORT : VIPS_FORMAT_UCHAR;
+    VipsInterpretation space =
+        file->pixels.wide ? VIPS_INTERPRETATION_RGB16 : VIPS_INTERPRETATION_sRGB;
     uint64_t n_bytes = (uint64_t)native->Xsize * (uint64_t)native->Ysize * (uint64_t)n_bands *
-                       (file->wide ? 2 : 1);
+                       (file->pixels.wide ? 2 : 1);
     file->result = roomy_image(n_bytes);
     if (!file->result)
         return failed(file, "colorize", error);
@@ -214,8 +178,8 @@ static bool make_result(TrainPhotoFile *file, GError **error)
 static void read_srgb(float *rgb, const VipsPel *pixels, const TrainPhotoFile *file)
 {
     size_t n_bands = (size_t)file->native->Bands, width = (size_t)file->native->Xsize;
-    size_t green = file->n_colour == 3 ? 1 : 0, blue = 2 * green;
-    if (file->wide) {
+    size_t green = file->pixels.n_colour == 3 ? 1 : 0, blue = 2 * green;
+    if (file->pixels.wide) {
         const uint16_t *src = (const uint16_t *)(const void *)pixels;
         for (size_t x = 0; x < width; x++, src += n_bands) {
             rgb[3 * x] = (float)src[0] / WIDE_MAX;
@@ -236,64 +200,39 @@ static void read_ramp(float *rgb, const VipsPel *pixels, const TrainPhotoFile *f
     size_t n_bands = (size_t)file->native->Bands, width = (size_t)file->native->Xsize;
     const uint16_t *wide = (const uint16_t *)(const void *)pixels;
     for (size_t x = 0; x < width; x++) {
-        size_t value = file->wide ? wide[x * n_bands] : pixels[x * n_bands];
+        size_t value = file->pixels.wide ? wide[x * n_bands] : pixels[x * n_bands];
         memcpy(rgb + 3 * x, file->ramp + 3 * value, 3 * sizeof *rgb);
     }
 }
 
+static void read_profiled(float *rgb, const VipsPel *pixels, const TrainPhotoFile *file)
+{
+    size_t width = (size_t)file->native->Xsize;
+    train_profile_to_lab(file->profile, pixels, rgb, width);
+    cz_lab_to_rgb(rgb, rgb, width);
+}
+
 static void read_view(float *rgb, const VipsPel *pixels, const TrainPhotoFile *file)
 {
-    size_t width = (size_t)file->view->Xsize;
-    memcpy(rgb, pixels, width * 3 * sizeof *rgb);
-    if (file->lab_view)
-        cz_lab_to_rgb(rgb, rgb, width);
-    else
-        for (size_t i = 0; i < 3 * width; i++)
-            rgb[i] /= WIDE_MAX;
+    const uint16_t *src = (const uint16_t *)(const void *)pixels;
+    for (size_t i = 0; i < 3 * (size_t)file->view->Xsize; i++)
+        rgb[i] = (float)src[i] / WIDE_MAX;
 }
 
 static bool read_rows(void *user, int32_t y, int32_t n_rows, float *rgb, GError **error)
 {
+    // In the order of Values.
+    static void (*const readers[])(float *, const VipsPel *, const TrainPhotoFile *) = {
+        read_srgb, read_ramp, read_profiled, read_view};
     TrainPhotoFile *file = user;
     size_t width = (size_t)file->native->Xsize;
     const VipsRect rows = {0, y, file->native->Xsize, n_rows};
     if (vips_region_prepare(file->region, &rows) != 0)
         return failed(file, "read", error);
-    for (int32_t i = 0; i < n_rows; i++, rgb += 3 * width) {
-        const VipsPel *pixels = VIPS_REGION_ADDR(file->region, 0, y + i);
-        if (file->values == VALUES_SRGB)
-            read_srgb(rgb, pixels, file);
-        else if (file->values == VALUES_RAMP)
-            read_ramp(rgb, pixels, file);
-        else
-            read_view(rgb, pixels, file);
-    }
+    for (int32_t i = 0; i < n_rows; i++)
+        readers[file->values](rgb + (size_t)i * 3 * width, VIPS_REGION_ADDR(file->region, 0, y + i),
+                              file);
     return true;
-}
-
-// Lab to the file's own profile, at the file's own depth, for a band of rows. The caller frees with
-// g_free.
-static void *export_rows(TrainPhotoFile *file, float *lab, int32_t n_rows)
-{
-    size_t n_bytes = (size_t)file->view->Xsize * (size_t)n_rows * 3 * sizeof *lab, size;
-    VipsImage *image =
-        vips_image_new_from_memory(lab, n_bytes, file->view->Xsize, n_rows, 3, VIPS_FORMAT_FLOAT);
-    VipsImage *space = NULL, *out = NULL;
-    const void *profile;
-    size_t n_profile;
-    void *pixels = NULL;
-    if (image && vips_copy(image, &space, "interpretation", VIPS_INTERPRETATION_LAB, NULL) == 0 &&
-        vips_image_get_blob(file->native, VIPS_META_ICC_NAME, &profile, &n_profile) == 0) {
-        vips_image_set_blob_copy(space, VIPS_META_ICC_NAME, profile, n_profile);
-        if (vips_icc_export(space, &out, "depth", file->wide ? 16 : 8, "intent",
-                            VIPS_INTENT_RELATIVE, NULL) == 0 &&
-            out->Bands == 3)
-            pixels = vips_image_write_to_memory(out, &size);
-    }
-    g_clear_object(&image);
-    g_clear_object(&space);
-    g_clear_object(&out);
-    return pixels;
 }
 
 // Not a number becomes 0. By way of int: vector units have no conversion to less.
@@ -312,15 +251,15 @@ static void round_rows(void *dst, const float *rgb, size_t n, bool wide)
 // Colours and the original's alpha to one line of the result; line is room for it.
 static bool write_line(TrainPhotoFile *file, int32_t y, const char *pixels, char *line)
 {
-    size_t width = (size_t)file->result->Xsize, depth = file->wide ? 2 : 1,
+    size_t width = (size_t)file->result->Xsize, depth = file->pixels.wide ? 2 : 1,
            n_bands = (size_t)file->native->Bands;
-    if (!file->has_alpha)
+    if (!has_alpha(file))
         return vips_image_write_line(file->result, y, (VipsPel *)pixels) == 0;
     const VipsRect row = {0, y, file->native->Xsize, 1};
     if (vips_region_prepare(file->alpha, &row) != 0)
         return false;
     const char *source =
-        (const char *)VIPS_REGION_ADDR(file->alpha, 0, y) + (size_t)file->n_colour * depth;
+        (const char *)VIPS_REGION_ADDR(file->alpha, 0, y) + (size_t)file->pixels.n_colour * depth;
     for (size_t x = 0; x < width; x++) {
         memcpy(line + x * 4 * depth, pixels + x * 3 * depth, 3 * depth);
         memcpy(line + (x * 4 + 3) * depth, source + x * n_bands * depth, depth);
@@ -331,7 +270,7 @@ static bool write_line(TrainPhotoFile *file, int32_t y, const char *pixels, char
 static bool write_lines(TrainPhotoFile *file, int32_t y, int32_t n_rows, const char *pixels,
                         GError **error)
 {
-    size_t width = (size_t)file->result->Xsize, depth = file->wide ? 2 : 1;
+    size_t width = (size_t)file->result->Xsize, depth = file->pixels.wide ? 2 : 1;
     char *line = cz_memory_alloc(width * 4 * depth, "a row of pixels", error);
     bool done = line != NULL;
     for (int32_t i = 0; done && i < n_rows; i++)
@@ -341,29 +280,30 @@ static bool write_lines(TrainPhotoFile *file, int32_t y, int32_t n_rows, const c
     return done;
 }
 
-static bool write_managed(TrainPhotoFile *file, int32_t y, int32_t n_rows, const float *rgb,
-                          GError **error)
+// Lab to the file's own profile, at the file's own depth.
+static bool to_profile(const TrainPhotoFile *file, const float *rgb, void *pixels, size_t n,
+                       GError **error)
 {
-    size_t n = (size_t)file->result->Xsize * (size_t)n_rows;
     float *lab = cz_memory_alloc(n * 3 * sizeof *lab, "rows of pixels", error);
     if (!lab)
         return false;
     cz_rgb_to_lab(lab, rgb, n);
-    g_autofree char *pixels = export_rows(file, lab, n_rows);
+    train_profile_from_lab(file->profile, lab, pixels, n);
     cz_memory_free(lab);
-    return pixels ? write_lines(file, y, n_rows, pixels, error) : failed(file, "colorize", error);
+    return true;
 }
 
 static bool write_rows(void *user, int32_t y, int32_t n_rows, const float *rgb, GError **error)
 {
     TrainPhotoFile *file = user;
-    if (file->managed)
-        return write_managed(file, y, n_rows, rgb, error);
-    size_t n = (size_t)file->result->Xsize * (size_t)n_rows * 3;
-    char *pixels = cz_memory_alloc(n * (file->wide ? 2 : 1), "rows of pixels", error);
-    if (pixels)
-        round_rows(pixels, rgb, n, file->wide);
-    bool done = pixels && write_lines(file, y, n_rows, pixels, error);
+    size_t n = (size_t)file->result->Xsize * (size_t)n_rows;
+    char *pixels = cz_memory_alloc(n * 3 * (file->pixels.wide ? 2 : 1), "rows of pixels", error);
+    bool done = pixels != NULL;
+    if (done && file->profile && file->keep_profile)
+        done = to_profile(file, rgb, pixels, n, error);
+    else if (done)
+        round_rows(pixels, rgb, 3 * n, file->pixels.wide);
+    done = done && write_lines(file, y, n_rows, pixels, error);
     cz_memory_free(pixels);
     return done;
 }
@@ -374,8 +314,8 @@ static bool to_integers(VipsImage **image)
     VipsImage *next = NULL;
     if ((*image)->BandFmt == VIPS_FORMAT_UCHAR || (*image)->BandFmt == VIPS_FORMAT_USHORT)
         return true;
-    if (!step(image, vips_colourspace(*image, &next, VIPS_INTERPRETATION_RGB16, NULL), next) ||
-        !step(image, vips_copy(*image, &next, NULL), next)) // so that it may be changed
+    if (!step(image, vips_colourspace(*image, &next, VIPS_INTERPRETATION_RGB16, NULL), &next) ||
+        !step(image, vips_copy(*image, &next, NULL), &next)) // so that it may be changed
         return false;
     vips_image_remove(*image, VIPS_META_ICC_NAME);
     return true;
@@ -400,7 +340,8 @@ TrainPhotoFile *train_photo_file_open(const char *path, GError **error)
 {
     TrainPhotoFile *file = g_new0(TrainPhotoFile, 1);
     file->name = g_strdup(path);
-    if (!decode(file, path, error) || !choose_values(file, error) || !make_result(file, error)) {
+    if (!decode(file, path, error) || !read_bands(file, error) || !choose_values(file, error) ||
+        !make_result(file, error)) {
         train_photo_file_free(file);
         return NULL;
     }
@@ -419,6 +360,7 @@ void train_photo_file_free(TrainPhotoFile *file)
     g_clear_object(&file->view);
     g_clear_object(&file->native);
     g_clear_object(&file->result);
+    train_profile_free(file->profile);
     g_free(file->ramp);
     g_free(file->name);
     g_free(file);

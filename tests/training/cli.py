@@ -1,0 +1,429 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-3.0-or-later
+# The program as its users meet it: exit codes, sentences, files, and runs that are cut off. TAP.
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import traceback
+import zlib
+
+ROOT = os.environ["COLORIZE_SOURCE_ROOT"]
+PROGRAM = os.path.join(os.environ["COLORIZE_BUILD_ROOT"], "training", "colorizer")
+SMOKE = os.path.join(ROOT, "training", "recipes", "smoke.conf")
+COMMANDS = ["prepare", "train", "apply", "evaluate", "inspect"]
+# Twelve steps with a checkpoint after each, so that a run can be cut off anywhere.
+SHORT = ["--set", "train.images=48", "--set", "run.log-every=1", "--set", "run.validate-every=6"]
+TIMEOUT = 120
+
+os.environ["LC_ALL"] = "C.UTF-8"
+work = tempfile.mkdtemp(prefix="colorize-cli-")
+
+
+def path(*parts):
+    return os.path.join(work, *parts)
+
+
+def write(name, data):
+    os.makedirs(os.path.dirname(path(name)), exist_ok=True)
+    with open(path(name), "wb") as file:
+        file.write(data)
+    return path(name)
+
+
+def read(name):
+    with open(path(name), "rb") as file:
+        return file.read()
+
+
+def check(truth, *what):
+    if not truth:
+        raise AssertionError(" ".join(str(word) for word in what))
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+def png(width, height, pixel, channels=3, depth=8):
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    rows = b""
+    for y in range(height):
+        values = [value for x in range(width) for value in pixel(x / width, y / height)]
+        rows += b"\0" + struct.pack(">%d%s" % (len(values), "B" if depth == 8 else "H"), *values)
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) +
+            chunk(b"IEND", b""))
+
+
+def colours(number):
+    return lambda u, v: (int(30 + 200 * u), int(30 + 200 * v), (40 * number + int(90 * u * v)) % 256)
+
+
+def grey(u, v):
+    return (int(255 * u * v),) * 3
+
+
+def png_size(name):
+    data = read(name)
+    check(data[:8] == b"\x89PNG\r\n\x1a\n", name, "is no PNG")
+    return struct.unpack(">IIBB", data[16:26])
+
+
+def safetensors(header, data=b""):
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def weights_bytes(name):
+    """A weights file without the day on which it was made."""
+    data = read(name)
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + size])
+    header["__metadata__"].pop("colorize.date")
+    return json.dumps(header, sort_keys=True).encode() + data[8 + size:]
+
+
+def make_pictures():
+    for i in range(10):
+        write("pictures/%d.png" % i, png(112 + 4 * i, 120, colours(i)))
+    write("pictures/grey.png", png(120, 120, grey))
+    write("pictures/tiny.png", png(30, 30, colours(1)))
+    write("pictures/text.jpg", b"this is no photograph\n")
+    write("photo.png", png(70, 50, grey))
+
+
+# ---- the program --------------------------------------------------------------------------------
+
+
+def run(*args):
+    done = subprocess.run([PROGRAM, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=TIMEOUT, text=True, cwd=work)
+    check(not re.search("CRITICAL|WARNING|ERROR \\*\\*", done.stderr), "library noise:", done.stderr)
+    return done
+
+
+def succeed(*args):
+    done = run(*args)
+    check(done.returncode == 0, "exit", done.returncode, args, done.stderr)
+    return done.stdout
+
+
+def fail(code, words, *args):
+    """Ends with this code and one sentence on stderr that has all these words."""
+    done = run(*args)
+    check(done.returncode == code, "expected exit", code, "found", done.returncode, args, done.stderr)
+    lines = done.stderr.strip().split("\n")
+    check(lines[-1].startswith("colorizer " + args[0] + ": ") and len(lines) == 1, args, done.stderr)
+    for word in words.split("|"):
+        check(word in lines[0], "no '%s' in" % word, done.stderr)
+
+
+def train(folder, *more):
+    return ["train", "--data", "a.set", "--recipe", SMOKE, "--run", folder, "--threads", "1", "--device",
+            "cpu", *SHORT, *more]
+
+
+def cut_off(folder, how):
+    """Starts a run and sends it a signal in the midst of it."""
+    process = subprocess.Popen([PROGRAM, *train(folder)], stdout=subprocess.PIPE, text=True, cwd=work)
+    for line in process.stdout:
+        if line.startswith("step 5 "):
+            process.send_signal(how)
+            break
+    rest = process.stdout.read()
+    check(not os.path.exists(path(folder, "final.safetensors")), "it was over before it was cut off")
+    return process.wait(TIMEOUT), rest
+
+
+# ---- what is claimed ----------------------------------------------------------------------------
+
+
+def help_is_given_everywhere():
+    check("Usage" in succeed("--help"), "no usage")
+    check(succeed("--version").startswith("colorizer "), "no version")
+    for command in COMMANDS:
+        check("--help" in succeed(command, "--help"), command)
+        check(command in succeed("--help"), command)
+    for key in ("optimizer.rate", "loss.huber", "data.crop"):
+        check(key in succeed("train", "--help"), key)
+
+
+def wrong_usage_is_exit_2():
+    check(run().returncode == 2, "no command")
+    check(run("colour").returncode == 2, "unknown command")
+    for command in COMMANDS:
+        fail(2, "", command)
+        fail(2, "no-such-option", command, "--no-such-option")
+    fail(2, "--out", "prepare", "pictures")
+    fail(2, "--side", "prepare", "--out", "b.set", "--side", "3", "pictures")
+    fail(2, "--size", "evaluate", "--data", "a.set", "--size", "1")
+    fail(2, "x", "evaluate", "--data", "a.set", "x")
+    fail(2, "", "inspect", "a", "b")
+    fail(2, "--threads", *train("r", "--threads", "-1"))
+    fail(2, "many", *train("r", "more"))
+
+
+def prepare_takes_colour_and_counts_the_rest():
+    out = succeed("prepare", "--out", "a.set", "pictures")
+    check("10 pictures taken, 3 left out" in out, out)
+    fail(1, "nowhere", "prepare", "--out", "b.set", "nowhere")
+    check(run("prepare", "--out", "b.set", "pictures/grey.png").returncode == 1, "grey alone")
+    check(not os.path.exists(path("b.set")), "a set of nothing")
+    check(run("prepare", "--out", "nowhere/b.set", "pictures").returncode == 1, "no such folder")
+
+
+def train_leaves_all_its_files():
+    out = succeed(*train("one"))
+    check("step 12 " in out and "images/s" in out and "left" in out, out)
+    for name in ("recipe.conf", "log.csv", "checkpoint-0.safetensors", "checkpoint-1.safetensors",
+                 "ema.safetensors", "final.safetensors"):
+        check(os.path.exists(path("one", name)), "no", name)
+    check(len(read("one/log.csv").split(b"\n")) == 14, read("one/log.csv"))
+    check(not [name for name in os.listdir(path("one")) if "tmp" in name or name.startswith(".")],
+          os.listdir(path("one")))
+    check(read("one/ema.safetensors")[:2000] == read("one/final.safetensors")[:2000], "not the averages")
+
+
+def same_training_gives_the_same_bytes():
+    succeed(*train("two", "--loaders", "3"))
+    check(weights_bytes("one/final.safetensors") == weights_bytes("two/final.safetensors"),
+          "a second run gave other weights")
+
+
+def stopped_and_resumed_is_the_uninterrupted_run():
+    code, out = cut_off("term", signal.SIGTERM)
+    check(code == 0 and "stopped and saved" in out, code, out)
+    succeed(*train("term", "--resume"))
+    check(weights_bytes("one/final.safetensors") == weights_bytes("term/final.safetensors"),
+          "the resumed run gave other weights")
+
+
+def killed_and_resumed_is_the_uninterrupted_run():
+    code, _ = cut_off("kill", signal.SIGKILL)
+    check(code == -signal.SIGKILL, code)
+    succeed(*train("kill", "--resume"))
+    check(weights_bytes("one/final.safetensors") == weights_bytes("kill/final.safetensors"),
+          "the resumed run gave other weights")
+
+
+def a_runs_own_recipe_resumes_it():
+    shutil.copytree(path("term"), path("own"))
+    os.remove(path("own", "final.safetensors"))
+    succeed("train", "--data", "a.set", "--recipe", "own/recipe.conf", "--run", "own", "--threads", "1",
+            "--resume")
+    check(weights_bytes("one/final.safetensors") == weights_bytes("own/final.safetensors"), "others")
+
+
+def damaged_checkpoints_are_told():
+    shutil.copytree(path("term"), path("damaged"))
+    newest = max((0, 1), key=lambda i: os.path.getmtime(path("damaged", "checkpoint-%d.safetensors" % i)))
+    data = read("damaged/checkpoint-%d.safetensors" % newest)
+    write("damaged/checkpoint-%d.safetensors" % newest, data[:len(data) // 2])
+    done = run(*train("damaged", "--resume"))
+    check(done.returncode == 0 and "passed over" in done.stderr, done.returncode, done.stderr)
+    check(weights_bytes("one/final.safetensors") == weights_bytes("damaged/final.safetensors"), "others")
+
+
+def train_refuses_what_cannot_be():
+    fail(1, "--resume", *train("one"))
+    fail(1, "recipe", *train("one", "--resume", "--set", "optimizer.rate=0.5"))
+    fail(1, "checkpoint", *train("empty", "--resume"))
+    fail(1, "batch", *train("r", "--set", "train.batch=0"))
+    fail(1, "no key", *train("r", "--set", "train.bach=3"))
+    fail(1, "abacus", *train("r", "--device", "abacus"))
+    fail(1, "nowhere.set", *train("r", "--data", "nowhere.set"))
+    fail(1, "photo.png", *train("r", "--data", "photo.png"))
+    fail(1, "nowhere.conf", *train("r", "--recipe", "nowhere.conf"))
+    fail(1, "photo.png", *train("photo.png/r"))
+
+
+def no_picture_held_back_is_no_error():
+    out = succeed(*train("all", "--set", "data.validation=0", "--set", "train.images=4"))
+    check("done" in out, out)
+
+
+def validation_shows_pictures():
+    out = succeed(*train("half", "--set", "data.validation=0.5", "--set", "train.images=4"))
+    check("validation on" in out and "gain" in out, out)
+    check(read("half/validation.csv").startswith(b"step,pictures,gain_db"), "validation.csv")
+    check(png_size("half/sheet.png")[0] > 192, "sheet.png")
+
+
+def evaluate_makes_table_json_and_sheet():
+    out = succeed("evaluate", "--data", "a.set", "--weights", "one/final.safetensors", "--weights",
+                  "half/final.safetensors", "--size", "64", "--limit", "6", "--json", "e.json", "--sheet",
+                  "e.png")
+    rows = json.loads(read("e.json"))["rows"]
+    check([row["weights"] for row in rows] ==
+          ["grey", "one/final.safetensors", "half/final.safetensors", "truth"], rows)
+    check(all(row["weights"] in out for row in rows), out)
+    first, last = rows[0], rows[-1]
+    check(first["gain_over_grey_db"] == 0 and first["colourfulness"] < 1, first)
+    check(last["psnr_db"] == 100 and last["ssim_rgb"] == 1 and last["delta_e_2000"] == 0, last)
+    check(last["delta_cf_of_means"] == 0, last)
+    for row in rows[1:3]:
+        check(5 < row["psnr_db"] < 60 and 0 < row["ssim_rgb"] < 1 and row["delta_e_2000"] > 0, row)
+        check(row["colourfulness"] > first["colourfulness"], row)
+    width, height, depth, _ = png_size("e.png")
+    check(width > 6 * 64 and height > 4 * 64 and depth == 8, width, height, depth)
+    check("1 pictures left out" in succeed("evaluate", "--data", "pictures", "--weights",
+                                           "one/final.safetensors", "--size", "32"), "left out")
+    fail(1, "nowhere", "evaluate", "--data", "nowhere", "--weights", "one/final.safetensors")
+    fail(1, "nowhere", "evaluate", "--data", "a.set", "--weights", "nowhere")
+    fail(1, "nowhere", "evaluate", "--data", "a.set", "--weights", "one/final.safetensors", "--size", "32",
+         "--limit", "1", "--json", "nowhere/e.json")
+
+
+def inspect_tells_what_a_file_holds():
+    out = succeed("inspect", "one/final.safetensors")
+    check("smoke" in out and "images_seen" in out and "can use these weights" in out, out)
+    check("F16" in succeed("inspect", "--tensors", "one/final.safetensors"), "tensors")
+    check("not weights for the plug-in" in succeed("inspect", "another.safetensors"), "another")
+    check("reference" in succeed("inspect", "--devices"), "devices")
+    fail(1, "nowhere", "inspect", "nowhere")
+    fail(1, "photo.png", "inspect", "photo.png")
+
+
+def apply_arguments(*more):
+    return ["apply", "--weights", "one/final.safetensors", "--threads", "1", "--device", "cpu", *more]
+
+
+def apply_keeps_size_and_depth():
+    out = succeed(*apply_arguments("-v", "-o", "out.png", "photo.png"))
+    check(re.search("out.png: 70x50, read .* s, network .* s, colour .* s, write .* s\n", out), out)
+    check("peak memory" in out, out)
+    check(png_size("out.png") == (70, 50, 8, 2), png_size("out.png"))
+    write("wide.png", png(33, 20, lambda u, v: (int(65535 * u), int(65535 * v)), 2, 16))
+    succeed(*apply_arguments("-o", "wide-out.png", "wide.png"))
+    check(png_size("wide-out.png") == (33, 20, 16, 6), png_size("wide-out.png"))
+    write("dot.png", png(1, 1, grey))
+    succeed(*apply_arguments("-o", "dot-out.png", "dot.png"))
+    check(png_size("dot-out.png") == (1, 1, 8, 2), png_size("dot-out.png"))
+    for ending in ("jpg", "tif", "webp"):
+        succeed(*apply_arguments("-o", "out." + ending, "photo.png"))
+        succeed(*apply_arguments("-o", "again.png", "out." + ending))
+        check(png_size("again.png")[:2] == (70, 50), ending)
+    check(read("out.png") != read("photo.png"), "nothing happened")
+    succeed(*apply_arguments("-o", "out2.png", "photo.png"))
+    check(read("out.png") == read("out2.png"), "a second time gave another picture")
+
+
+def apply_keeps_stems_in_a_folder_and_goes_on():
+    os.mkdir(path("folder"))
+    write("b.c.png", png(20, 30, grey))
+    done = run(*apply_arguments("-o", "folder", "photo.png", "nowhere.png", "b.c.png", "pictures/text.jpg"))
+    check(done.returncode == 1, done.returncode)
+    check(len(done.stderr.strip().split("\n")) == 2 and "nowhere.png" in done.stderr, done.stderr)
+    check(sorted(os.listdir(path("folder"))) == ["b.c.png", "photo.png"], os.listdir(path("folder")))
+    check(png_size("folder/b.c.png")[:2] == (20, 30), "b.c.png")
+    succeed(*apply_arguments("-o", "made/", "photo.png"))
+    check(os.listdir(path("made")) == ["photo.png"], os.listdir(path("made")))
+
+
+def apply_overwrites_no_photograph_and_no_result():
+    before = read("photo.png")
+    os.symlink(path("photo.png"), path("link.png"))
+    for target in ("photo.png", "./photo.png", "link.png", "."):
+        fail(1, "overwrite", *apply_arguments("-o", target, "photo.png"))
+    done = run(*apply_arguments("-o", ".", "pictures/0.png", "photo.png"))
+    check(done.returncode == 1 and "overwrite" in done.stderr, done.stderr)
+    check(read("photo.png") == before, "the photograph is lost")
+    os.makedirs(path("twins"))
+    write("twin/photo.png", png(10, 11, grey))
+    fail(1, "overwrite", *apply_arguments("-o", "twins", "photo.png", "twin/photo.png"))
+    check(png_size("twins/photo.png")[:2] == (70, 50), "the second took the place of the first")
+
+
+def apply_refuses_bad_photographs():
+    data = read("out.jpg")
+    write("cut.jpg", data[:len(data) * 2 // 3])
+    write("cut.png", read("pictures/9.png")[:300])
+    write("text.jpg", b"this is no photograph\n")
+    write("empty.png", b"")
+    for name in ("cut.jpg", "cut.png", "text.jpg", "empty.png", "nowhere.png", "pictures"):
+        fail(1, name, *apply_arguments("-o", "no.png", name))
+    check(not os.path.exists(path("no.png")), "half a picture was written")
+
+
+def apply_refuses_bad_weights():
+    good = read("one/final.safetensors")
+    write("cut.safetensors", good[:len(good) // 2])
+    write("stub.safetensors", good[:5])
+    write("another.safetensors", safetensors(
+        {"conv.weight": {"dtype": "F32", "shape": [1, 1, 1, 1], "data_offsets": [0, 4]}}, b"\0" * 4))
+    write("lying.safetensors", safetensors(
+        {"conv.weight": {"dtype": "F32", "shape": [9, 9, 9, 9], "data_offsets": [0, 4]}}, b"\0" * 4))
+    write("beyond.safetensors", safetensors(
+        {"conv.weight": {"dtype": "F32", "shape": [1000], "data_offsets": [0, 4000]}}, b"\0" * 4))
+    write("huge.safetensors", struct.pack("<Q", 2**63) + b"{}")
+    for name in ("cut", "stub", "another", "lying", "beyond", "huge", "nowhere"):
+        fail(1, name + ".safetensors", "apply", "--weights", name + ".safetensors", "-o", "no.png",
+             "photo.png")
+    fail(1, "photo.png", "apply", "--weights", "photo.png", "-o", "no.png", "photo.png")
+    fail(1, "pictures", "apply", "--weights", "pictures", "-o", "no.png", "photo.png")
+
+
+def apply_refuses_bad_settings():
+    for value in ("3", "-0.1", "nan", "inf", "much", "", "1,5"):
+        fail(2, "strength", *apply_arguments("--strength", value, "-o", "no.png", "photo.png"))
+    for option, value in (("--warmth", "2"), ("--reach", "x"), ("--tile", "1.5"), ("--precision", "f64"),
+                          ("--threads", "-1")):
+        fail(2, option[2:], *apply_arguments(option, value, "-o", "no.png", "photo.png"))
+    for device in ("abacus", "cuda:99", "cpu2", ""):
+        if device:
+            fail(1, device, *apply_arguments("--device", device, "-o", "no.png", "photo.png"))
+    fail(2, "-o", *apply_arguments("photo.png"))
+    fail(2, "photograph", *apply_arguments("-o", "no.png"))
+    fail(2, ".png", *apply_arguments("-o", "no.gif", "photo.png"))
+    check(not os.path.exists(path("no.png")), "something was written")
+
+
+def apply_refuses_unwritable_places():
+    for target in ("nowhere/no.png", "photo.png/no.png", "/proc/no.png"):
+        fail(1, os.path.dirname(target), *apply_arguments("-o", target, "photo.png"))
+    fail(1, "photo.png", *apply_arguments("-o", "photo.png/", "photo.png"))
+    os.mkdir(path("a.png"))
+    os.mkdir(path("a.png", "photo.png"))
+    fail(1, "a.png", *apply_arguments("-o", "a.png", "photo.png"))
+
+
+CLAIMS = [help_is_given_everywhere, wrong_usage_is_exit_2, prepare_takes_colour_and_counts_the_rest,
+          train_leaves_all_its_files, same_training_gives_the_same_bytes,
+          stopped_and_resumed_is_the_uninterrupted_run, killed_and_resumed_is_the_uninterrupted_run,
+          a_runs_own_recipe_resumes_it, damaged_checkpoints_are_told, train_refuses_what_cannot_be,
+          no_picture_held_back_is_no_error, validation_shows_pictures, apply_keeps_size_and_depth,
+          apply_keeps_stems_in_a_folder_and_goes_on, apply_overwrites_no_photograph_and_no_result,
+          apply_refuses_bad_photographs, apply_refuses_bad_weights, apply_refuses_bad_settings,
+          apply_refuses_unwritable_places, evaluate_makes_table_json_and_sheet,
+          inspect_tells_what_a_file_holds]
+
+
+def main():
+    chosen = [claim for claim in CLAIMS if not sys.argv[1:] or claim.__name__ in sys.argv[1:]]
+    failed = 0
+    make_pictures()
+    print("1..%d" % len(chosen))
+    for number, claim in enumerate(chosen, 1):
+        try:
+            claim()
+            result = "ok"
+        except Exception:
+            result = "not ok"
+            failed += 1
+            print("\n".join("# " + line for line in traceback.format_exc().split("\n")))
+        print("%s %d /training/cli/%s" % (result, number, claim.__name__), flush=True)
+    shutil.rmtree(work)
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
