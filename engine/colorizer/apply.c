@@ -11,16 +11,17 @@
 // Pixels that go the whole way through the first cache.
 #define SPAN 512
 
-// Strips may be cut anywhere along y, and never along x: every pixel is computed the same way in
-// all of them.
-static void apply_row(const CzField *field, float strength, int32_t photo_w, int32_t photo_h,
-                      int32_t y, const float *rgb, float *rgb_out)
+// One row of a part. Strips may be cut anywhere along y: every pixel is computed the same way in
+// all of them; along x up to the rounding of the place between two middles of the field.
+static void apply_row(const CzField *field, float strength, const CzPart *part, int32_t y,
+                      const float *rgb, float *rgb_out)
 {
     float lightness[SPAN], lab[3 * SPAN];
-    for (int32_t x = 0; x < photo_w; x += SPAN) {
-        int32_t n = MIN(SPAN, photo_w - x);
+    for (int32_t x = 0; x < part->width; x += SPAN) {
+        int32_t n = MIN(SPAN, part->width - x);
         cz_rgb_to_lightness(lightness, rgb + 3 * (size_t)x, n);
-        cz_field_span(field, photo_w, photo_h, x, y, n, lightness, strength, lab);
+        cz_field_span(field, part->photo_w, part->photo_h, part->x + x, y, n, lightness, strength,
+                      lab);
         cz_lab_to_gamut_rgb(rgb_out + 3 * (size_t)x, lab, n);
     }
 }
@@ -28,10 +29,17 @@ static void apply_row(const CzField *field, float strength, int32_t photo_w, int
 void cz_chroma_apply_rows(const CzChroma *chroma, const CzSettings *settings, int32_t y,
                           int32_t n_rows, const float *rgb, float *rgb_out)
 {
-    size_t stride = 3 * (size_t)chroma->width;
-    for (int32_t i = 0; i < n_rows; i++)
-        apply_row(&chroma->field, (float)settings->strength, chroma->width, chroma->height, y + i,
-                  rgb + i * stride, rgb_out + i * stride);
+    const CzPart part = {chroma->width, chroma->height, 0, y, chroma->width, n_rows};
+    cz_chroma_apply_part(chroma, settings, &part, rgb, rgb_out);
+}
+
+void cz_chroma_apply_part(const CzChroma *chroma, const CzSettings *settings, const CzPart *part,
+                          const float *rgb, float *rgb_out)
+{
+    size_t stride = 3 * (size_t)part->width;
+    for (int32_t i = 0; i < part->height; i++)
+        apply_row(&chroma->field, (float)settings->strength, part, part->y + i, rgb + i * stride,
+                  rgb_out + i * stride);
 }
 
 typedef struct {
@@ -45,11 +53,13 @@ typedef struct {
 static bool job_apply(void *data, GError **error)
 {
     const ApplyJob *job = data;
-    size_t stride = 3 * (size_t)job->photo->width;
+    const CzPhoto *photo = job->photo;
+    const CzPart part = {photo->width, photo->height, 0, job->y, photo->width, job->n_rows};
+    size_t stride = 3 * (size_t)photo->width;
 #pragma omp parallel for schedule(static)
     for (int32_t i = 0; i < job->n_rows; i++)
-        apply_row(job->field, job->strength, job->photo->width, job->photo->height, job->y + i,
-                  job->rgb + i * stride, job->rgb + i * stride);
+        apply_row(job->field, job->strength, &part, job->y + i, job->rgb + i * stride,
+                  job->rgb + i * stride);
     return true;
 }
 

@@ -281,6 +281,27 @@ static void test_strips(void)
     g_assert_cmpmem(rows, n * sizeof(float), picture->out, n * sizeof(float));
 }
 
+static void test_parts(void)
+{
+    g_autoptr(Picture) picture = picture_new(301, 200, true);
+    g_autoptr(CzChroma) chroma = cz_colorizer_predict(shared, &picture->photo, NULL, NULL);
+    CzSettings settings = settings_of(1.5);
+    g_assert_true(cz_chroma_apply(chroma, shared, &settings, &picture->photo, NULL, NULL));
+    enum { X = 37, Y = 51, W = 140, H = 90 };
+    const CzPart part = {301, 200, X, Y, W, H};
+    g_autofree float *rgb = g_new(float, 3 * W * H);
+    for (int y = 0; y < H; y++)
+        memcpy(rgb + 3 * W * y, picture->rgb + 3 * (301 * (Y + y) + X), 3 * W * sizeof(float));
+    cz_chroma_apply_part(chroma, &settings, &part, rgb, rgb);
+    float worst = 0;
+    for (int y = 0; y < H; y++)
+        for (int i = 0; i < 3 * W; i++)
+            worst = fmaxf(worst, fabsf(rgb[3 * W * y + i] -
+                                       picture->out[3 * (301 * (Y + y) + X) + i]));
+    g_test_message("largest difference %g, bound 1e-5", worst);
+    g_assert_cmpfloat(worst, <, 1e-5);
+}
+
 static void test_field(void)
 {
     g_autoptr(Picture) picture = picture_new(301, 200, false);
@@ -532,6 +553,7 @@ int main(int argc, char **argv)
     CASE("same_pixels_every_time", test_deterministic);
     CASE("toning_of_the_print_does_not_matter", test_toning_does_not_matter);
     CASE("strips_of_any_height_are_the_whole", test_strips);
+    CASE("parts_are_the_whole", test_parts);
     CASE("field_lightness_is_the_area_mean", test_field);
     CASE("a_lost_pixel_spreads_nowhere", test_not_a_number_stays_alone);
     CASE("cancel_at_every_report", test_cancel);

@@ -60,6 +60,14 @@ bool cz_chroma_apply(const CzChroma *chroma, CzColorizer *colorizer, const CzSet
 void cz_chroma_apply_rows(const CzChroma *chroma, const CzSettings *settings, int32_t y, int32_t n_rows,
                           const float *rgb, float *rgb_out);
 
+// A part of the photograph in memory, shown in any size: photo_w x photo_h is the size in which the
+// whole would be shown; the part begins at x, y of that. Thread-safe; uses the calling thread only.
+typedef struct {
+    int32_t photo_w, photo_h, x, y, width, height;
+} CzPart;
+void cz_chroma_apply_part(const CzChroma *chroma, const CzSettings *settings, const CzPart *part, const float *rgb,
+                          float *rgb_out);
+
 // Path of weights/photo.safetensors: COLORIZE_WEIGHTS, beside the build, or installed. The caller frees.
 // NULL with CZ_ERROR_IO naming the places looked at.
 char *cz_weights_bundled(GError **error);
