@@ -12,6 +12,7 @@
 #include <cz/colorizer.h>
 #include <cz/error.h>
 #include <cz/memory.h>
+#include <cz/threads.h>
 
 #include "cli.h"
 #include "commands.h"
@@ -226,6 +227,7 @@ static int run(const Arguments *arguments)
     g_autoptr(GError) error = NULL;
     if (!read_settings(arguments, &job.settings, &error))
         return train_cli_tell("apply", TRAIN_USAGE, "%s", error->message);
+    cz_threads_set(arguments->threads);
     job.targets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     int status = apply(&job);
     cz_colorizer_free(job.colorizer);

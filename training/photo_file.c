@@ -219,6 +219,7 @@ static void read_view(float *rgb, const VipsPel *pixels, const TrainPhotoFile *f
         rgb[i] = (float)src[i] / WIDE_MAX;
 }
 
+// Little CMS manages 7 megapixels a second and core, which would be most of all time.
 static bool read_rows(void *user, int32_t y, int32_t n_rows, float *rgb, GError **error)
 {
     // In the order of Values.
@@ -229,6 +230,7 @@ static bool read_rows(void *user, int32_t y, int32_t n_rows, float *rgb, GError 
     const VipsRect rows = {0, y, file->native->Xsize, n_rows};
     if (vips_region_prepare(file->region, &rows) != 0)
         return failed(file, "read", error);
+#pragma omp parallel for schedule(static) if (file->values == VALUES_PROFILE)
     for (int32_t i = 0; i < n_rows; i++)
         readers[file->values](rgb + (size_t)i * 3 * width, VIPS_REGION_ADDR(file->region, 0, y + i),
                               file);
@@ -287,8 +289,12 @@ static bool to_profile(const TrainPhotoFile *file, const float *rgb, void *pixel
     float *lab = cz_memory_alloc(n * 3 * sizeof *lab, "rows of pixels", error);
     if (!lab)
         return false;
-    cz_rgb_to_lab(lab, rgb, n);
-    train_profile_from_lab(file->profile, lab, pixels, n);
+    size_t width = (size_t)file->result->Xsize, depth = file->pixels.wide ? 2 : 1;
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < n; i += width) {
+        cz_rgb_to_lab(lab + 3 * i, rgb + 3 * i, width);
+        train_profile_from_lab(file->profile, lab + 3 * i, (char *)pixels + 3 * i * depth, width);
+    }
     cz_memory_free(lab);
     return true;
 }

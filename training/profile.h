@@ -16,6 +16,7 @@ typedef struct {
     bool wide;    // 16 bit, else 8
 } TrainPixels;
 
+// Any number of threads may use one.
 typedef struct TrainProfile TrainProfile;
 
 // NULL: the bytes are no profile, or one of other pixels, which is as good as none.
