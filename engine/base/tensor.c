@@ -6,6 +6,7 @@
 
 #include <cz/error.h>
 
+#include "base/bf16.h"
 #include "base/clones.h"
 
 const char *cz_dtype_name(CzDtype dtype)
@@ -39,40 +40,18 @@ bool cz_shape_bytes(CzShape shape, CzDtype dtype, size_t *n_bytes, GError **erro
     return true;
 }
 
-static inline uint32_t float_bits(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static inline float bits_float(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-// A NaN keeps a set mantissa bit, or it would round to infinity.
-static inline uint16_t to_bf16(float value)
-{
-    uint32_t bits = float_bits(value);
-    uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-    return (uint16_t)(value != value ? (bits >> 16) | 0x40u : rounded);
-}
-
 CZ_CLONES
 void cz_f32_to_bf16(uint16_t *restrict dst, const float *restrict src, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dst[i] = to_bf16(src[i]);
+        dst[i] = bf16_round(src[i]);
 }
 
 CZ_CLONES
 void cz_bf16_to_f32(float *restrict dst, const uint16_t *restrict src, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dst[i] = bits_float((uint32_t)src[i] << 16);
+        dst[i] = bf16_widen(src[i]);
 }
 
 // IEEE 754 binary16, round to nearest even. Adding a magic number lets the float unit do the

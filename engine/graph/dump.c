@@ -7,6 +7,8 @@
 static const char *const activation_names[] = {"none", "relu", "relu6", "leaky", "tanh", "sigmoid"};
 static const char *const math_names[] = {"abs",        "sqrt", "exp",   "log",
                                          "reciprocal", "sign", "square"};
+G_STATIC_ASSERT(G_N_ELEMENTS(activation_names) == CZ_ACT_SIGMOID + 1);
+G_STATIC_ASSERT(G_N_ELEMENTS(math_names) == CZ_MATH_SQUARE + 1);
 
 // " key=value" unless value is the default.
 static void append_int(GString *text, const char *key, int32_t value, int32_t initial)

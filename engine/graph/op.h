@@ -4,9 +4,8 @@
 // Conventions for op files:
 //  - an optional source that is not given is not among the sources: builders leave CZ_NONE out.
 //  - infer() may rely on the number of sources; cz_graph_append() has checked it, puts the op's
-//  name
-//    before infer's sentence, and checks the output's size afterwards. node->shape and node->dtype
-//    come in as the builder preset them.
+//    name before infer's sentence, and checks the output's size afterwards. node->shape and
+//    node->dtype come in as the builder preset them.
 //  - references compute in float (long sums in double) and round once, at the output.
 #pragma once
 
@@ -15,6 +14,8 @@
 #include <cz/error.h>
 #include <cz/graph.h>
 #include <cz/ops.h>
+
+#include "base/bf16.h"
 
 // The classes, by op: cz_op_add and so on.
 #define CZ_OP(NAME, name) extern const CzOpClass cz_op_##name;
@@ -29,6 +30,10 @@ bool cz_op_error(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 // "source N: expected 1x8x1x1, found 1x4x1x1", or the same for element types.
 bool cz_op_expect_shape(const CzNode *found, int index, CzShape expected, GError **error);
 bool cz_op_expect_dtype(const CzNode *found, int index, CzDtype expected, GError **error);
+
+// act(x), NaN in, NaN out; CONV2D ends with it too. FALSE for a number that is no activation.
+float cz_op_activate(CzActivation activation, float x);
+bool cz_op_check_activation(CzActivation activation, GError **error);
 
 // infer() of ops whose output is like source 0.
 bool cz_op_infer_like_source(CzNode *node, const CzNode *const *src, GError **error);
@@ -65,10 +70,7 @@ static inline float op_load(const CzView *view, size_t offset)
 {
     if (view->dtype == CZ_F32)
         return ((const float *)view->data)[offset];
-    uint32_t bits = (uint32_t)((const uint16_t *)view->data)[offset] << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return bf16_widen(((const uint16_t *)view->data)[offset]);
 }
 
 static inline void op_store(const CzView *view, size_t offset, float value)
@@ -76,7 +78,7 @@ static inline void op_store(const CzView *view, size_t offset, float value)
     if (view->dtype == CZ_F32)
         ((float *)view->data)[offset] = value;
     else
-        cz_f32_to_bf16((uint16_t *)view->data + offset, &value, 1);
+        ((uint16_t *)view->data)[offset] = bf16_round(value);
 }
 
 static inline float op_load_at(const CzView *view, int32_t n, int32_t c, int32_t h, int32_t w)

@@ -5,9 +5,9 @@
 #include "graph/op.h"
 
 // Comparisons that let NaN through, for the step gate to see it.
-static float activate(const CzNode *node, float x)
+float cz_op_activate(CzActivation activation, float x)
 {
-    switch (node->params.activation) {
+    switch (activation) {
     case CZ_ACT_RELU:
         return x < 0.0f ? 0.0f : x;
     case CZ_ACT_RELU6:
@@ -21,6 +21,11 @@ static float activate(const CzNode *node, float x)
     default:
         return x;
     }
+}
+
+static float activate(const CzNode *node, float x)
+{
+    return cz_op_activate(node->params.activation, x);
 }
 
 // act'(x) where act(x) = y.
@@ -42,17 +47,17 @@ static float derivative(CzActivation activation, float y)
     }
 }
 
-static bool check_activation(const CzNode *node, GError **error)
+bool cz_op_check_activation(CzActivation activation, GError **error)
 {
-    if (node->params.activation >= CZ_ACT_NONE && node->params.activation <= CZ_ACT_SIGMOID)
+    if (activation >= CZ_ACT_NONE && activation <= CZ_ACT_SIGMOID)
         return true;
-    return cz_op_error(error, "expected an activation, found number %d",
-                       (int)node->params.activation);
+    return cz_op_error(error, "expected an activation, found number %d", (int)activation);
 }
 
 static bool infer_activation(CzNode *node, const CzNode *const *src, GError **error)
 {
-    return check_activation(node, error) && cz_op_infer_like_source(node, src, error);
+    return cz_op_check_activation(node->params.activation, error) &&
+           cz_op_infer_like_source(node, src, error);
 }
 
 static void reference_activation(const CzNode *node, const CzView *src, CzView *dst)
@@ -100,7 +105,8 @@ const CzOpClass cz_op_activation = {.op = CZ_OP_ACTIVATION,
 
 static bool infer_activation_grad(CzNode *node, const CzNode *const *src, GError **error)
 {
-    return check_activation(node, error) && cz_op_expect_shape(src[1], 1, src[0]->shape, error) &&
+    return cz_op_check_activation(node->params.activation, error) &&
+           cz_op_expect_shape(src[1], 1, src[0]->shape, error) &&
            cz_op_expect_dtype(src[1], 1, src[0]->dtype, error) &&
            cz_op_infer_like_source(node, src, error);
 }

@@ -2,15 +2,14 @@
 // Convolution and its two gradients. All three are bilinear in their sources and closed under
 // differentiation: the gradient of each is made of the other two.
 
-#include <math.h>
-
+#include "base/bf16.h"
 #include "base/clones.h"
 #include "graph/op.h"
 
 // Channels that are summed at a time; bounds what a reference keeps on the stack.
 enum { BLOCK = 256 };
 
-// Far above any network; keeps the arithmetic of positions within 32 bits.
+// Far above any network.
 #define LIMIT 65536
 
 static bool check_params(CzConvParams *conv, GError **error)
@@ -30,7 +29,7 @@ static bool check_params(CzConvParams *conv, GError **error)
                 conv->pad_bottom, conv->pad_right, LIMIT);
         }
     }
-    return true;
+    return cz_op_check_activation(conv->activation, error);
 }
 
 // Size of the output along one side; below 1 if the filter does not fit.
@@ -51,9 +50,12 @@ static bool infer_output(CzConvParams *conv, CzShape src, CzShape filter, CzShap
                            "filter: expected %d channels in and a multiple of %d out, "
                            "found %d and %d",
                            src.c / conv->groups, conv->groups, filter.c, filter.n);
-    int64_t h = output_size(src.h, (int64_t)conv->pad_top + conv->pad_bottom, filter.h, conv);
-    int64_t w = output_size(src.w, (int64_t)conv->pad_left + conv->pad_right, filter.w, conv);
-    if (h < 1 || w < 1 || h > INT32_MAX || w > INT32_MAX)
+    int64_t pad_h = (int64_t)conv->pad_top + conv->pad_bottom;
+    int64_t pad_w = (int64_t)conv->pad_left + conv->pad_right;
+    int64_t h = output_size(src.h, pad_h, filter.h, conv);
+    int64_t w = output_size(src.w, pad_w, filter.w, conv);
+    // Positions in the padded source are computed in 32 bits.
+    if (h < 1 || w < 1 || src.h + pad_h > INT32_MAX || src.w + pad_w > INT32_MAX)
         return cz_op_error(error,
                            "filter: expected one that fits into %dx%d and its padding, "
                            "found %dx%d",
@@ -99,42 +101,10 @@ static inline bool tap_dst(int32_t x, int32_t pad, int32_t k, const CzConvParams
     return scaled >= 0 && scaled % p->stride == 0 && *at < size;
 }
 
-static inline float widened(uint16_t bf16)
-{
-    union {
-        uint32_t bits;
-        float value;
-    } u = {(uint32_t)bf16 << 16};
-    return u.value;
-}
-
-// The nearest number that BF16 has, ties to even; filters are finite.
+// The nearest number that BF16 has.
 static inline float rounded(float value)
 {
-    union {
-        float value;
-        uint32_t bits;
-    } u = {value};
-    u.bits = (u.bits + 0x7fff + (u.bits >> 16 & 1)) & 0xffff0000u;
-    return u.value;
-}
-
-static float activate(float x, CzActivation activation)
-{
-    switch (activation) {
-    case CZ_ACT_RELU:
-        return x < 0 ? 0 : x;
-    case CZ_ACT_RELU6:
-        return x < 0 ? 0 : x > 6 ? 6 : x;
-    case CZ_ACT_LEAKY:
-        return x < 0 ? CZ_LEAKY_SLOPE * x : x;
-    case CZ_ACT_TANH:
-        return tanhf(x);
-    case CZ_ACT_SIGMOID:
-        return 1 / (1 + expf(-x));
-    default:
-        return x;
-    }
+    return bf16_widen(bf16_round(value));
 }
 
 // Sum over n channels of src times filter, which is rounded to src's type first, as the hardware
@@ -151,7 +121,7 @@ CZ_CLONES static float dot(const CzView *src, size_t at, const float *filter, in
         const uint16_t *x = (const uint16_t *)src->data + at;
 #pragma omp simd reduction(+ : sum)
         for (int32_t i = 0; i < n; i++)
-            sum += widened(x[i]) * rounded(filter[i]);
+            sum += bf16_widen(x[i]) * rounded(filter[i]);
     }
     return sum;
 }
@@ -179,7 +149,7 @@ CZ_CLONES static void add_src(double *sum, double factor, const CzView *src, siz
     } else {
         const uint16_t *x = (const uint16_t *)src->data + at;
         for (int32_t i = 0; i < n; i++)
-            sum[i] += factor * widened(x[i]);
+            sum[i] += factor * bf16_widen(x[i]);
     }
 }
 
@@ -270,7 +240,7 @@ static void conv2d_reference(const CzNode *node, const CzView *src, CzView *dst)
             double sum = window_sum(&conv, &src[0], filter, at);
             sum += bias ? bias[at.c] : 0;
             sum += residual ? op_load(residual, i) : 0;
-            op_store(dst, i, activate((float)sum, conv.p.activation));
+            op_store(dst, i, cz_op_activate(conv.p.activation, (float)sum));
         }
     }
 }

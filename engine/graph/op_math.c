@@ -54,8 +54,8 @@ static void map_binary(const CzView *src, CzView *dst, float (*function)(float a
 #pragma omp parallel for collapse(2) if (cz_shape_count(s) > 65536)
     for (int32_t n = 0; n < s.n; n++)
         for (int32_t h = 0; h < s.h; h++)
-            for (int32_t i = 0; i < s.w * s.c; i++) {
-                int32_t w = i / s.c, c = i % s.c;
+            for (int64_t i = 0; i < (int64_t)s.w * s.c; i++) {
+                int32_t w = (int32_t)(i / s.c), c = (int32_t)(i % s.c);
                 size_t offset = op_offset(s, n, c, h, w);
                 float b = op_load(&src[1], repeated_offset(src[1].shape, n, c, h, w));
                 op_store(dst, offset, function(op_load(&src[0], offset), b));

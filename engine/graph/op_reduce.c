@@ -112,8 +112,8 @@ static void reference_broadcast(const CzNode *node, const CzView *src, CzView *d
 #pragma omp parallel for collapse(2) if (cz_shape_count(s) > 65536)
     for (int32_t n = 0; n < s.n; n++)
         for (int32_t h = 0; h < s.h; h++)
-            for (int32_t i = 0; i < s.w * s.c; i++) {
-                int32_t w = i / s.c, c = i % s.c;
+            for (int64_t i = 0; i < (int64_t)s.w * s.c; i++) {
+                int32_t w = (int32_t)(i / s.c), c = (int32_t)(i % s.c);
                 float value = op_load_at(src, b.n == 1 ? 0 : n, b.c == 1 ? 0 : c, b.h == 1 ? 0 : h,
                                          b.w == 1 ? 0 : w);
                 op_store_at(dst, n, c, h, w, value);

@@ -149,6 +149,32 @@ static void impossible_nodes_are_refused_with_a_sentence(void)
     }
 }
 
+static void impossible_convolutions_are_refused(void)
+{
+    static const struct {
+        CzShape src;
+        CzConvParams conv;
+    } cases[] = {
+        {{1, 1, 4, 4}, {.activation = (CzActivation)99}},
+        {{1, 1, 4, 4}, {.activation = (CzActivation)-1}},
+        {{1, 1, 4, 4}, {.stride = -1}},
+        {{1, 1, 4, 4}, {.pad_left = 65536}},
+        // Few outputs, but positions in the padded source that leave 32 bits.
+        {{1, 1, INT32_MAX, 1}, {.stride = 4, .pad_top = 9}},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(CzGraph) graph = cz_graph_new();
+        CzValue src = cz_input(graph, "src", cases[i].src);
+        CzValue filter = cz_param(graph, "filter", scalar);
+        g_assert_true(cz_graph_check(graph, NULL));
+        CzValue value = cz_conv2d(graph, src, filter, CZ_NONE, CZ_NONE, cases[i].conv);
+        g_autoptr(GError) error = NULL;
+        if (cz_graph_check(graph, &error) || value.id != -1)
+            g_test_fail_printf("case %zu was accepted", i);
+        g_assert_error(error, CZ_ERROR, CZ_ERROR_SHAPE);
+    }
+}
+
 static void dump_has_one_line_a_node(void)
 {
     g_autoptr(CzGraph) graph = cz_graph_new();
@@ -338,6 +364,8 @@ int main(int argc, char **argv)
     g_test_add_func("/graph/graph/same_param_twice_is_same_value", same_param_twice_is_same_value);
     g_test_add_func("/graph/graph/impossible_nodes_are_refused_with_a_sentence",
                     impossible_nodes_are_refused_with_a_sentence);
+    g_test_add_func("/graph/graph/impossible_convolutions_are_refused",
+                    impossible_convolutions_are_refused);
     g_test_add_func("/graph/dump/has_one_line_a_node", dump_has_one_line_a_node);
     g_test_add_func("/graph/autodiff/gradient_of_what_loss_does_not_reach_is_zero",
                     gradient_of_what_loss_does_not_reach_is_zero);
