@@ -11,17 +11,34 @@
 // Pixels that go the whole way through the first cache.
 #define SPAN 512
 
+// What a row needs beside its place.
+typedef struct {
+    const CzField *field;
+    const CzTone *tone; // NULL: the paper's tint is left away
+    float strength, warmth;
+} Look;
+
+static Look look_of(const CzChroma *chroma, const CzSettings *settings)
+{
+    return (Look){&chroma->field, settings->keep_tone ? &chroma->tone : NULL,
+                  (float)settings->strength, (float)settings->warmth};
+}
+
 // One row of a part. Strips may be cut anywhere along y: every pixel is computed the same way in
 // all of them; along x up to the rounding of the place between two middles of the field.
-static void apply_row(const CzField *field, float strength, const CzPart *part, int32_t y,
-                      const float *rgb, float *rgb_out)
+static void apply_row(const Look *look, const CzPart *part, int32_t y, const float *rgb,
+                      float *rgb_out)
 {
     float lightness[SPAN], lab[3 * SPAN];
     for (int32_t x = 0; x < part->width; x += SPAN) {
         int32_t n = MIN(SPAN, part->width - x);
         cz_rgb_to_lightness(lightness, rgb + 3 * (size_t)x, n);
-        cz_field_span(field, part->photo_w, part->photo_h, part->x + x, y, n, lightness, strength,
-                      lab);
+        cz_field_span(look->field, part->photo_w, part->photo_h, part->x + x, y, n, lightness,
+                      look->strength, lab);
+        if (look->warmth != 0)
+            cz_warmth_span(lab, n, look->warmth);
+        if (look->tone)
+            cz_tone_span(look->tone, lab, n);
         cz_lab_to_gamut_rgb(rgb_out + 3 * (size_t)x, lab, n);
     }
 }
@@ -36,16 +53,15 @@ void cz_chroma_apply_rows(const CzChroma *chroma, const CzSettings *settings, in
 void cz_chroma_apply_part(const CzChroma *chroma, const CzSettings *settings, const CzPart *part,
                           const float *rgb, float *rgb_out)
 {
+    const Look look = look_of(chroma, settings);
     size_t stride = 3 * (size_t)part->width;
     for (int32_t i = 0; i < part->height; i++)
-        apply_row(&chroma->field, (float)settings->strength, part, part->y + i, rgb + i * stride,
-                  rgb_out + i * stride);
+        apply_row(&look, part, part->y + i, rgb + i * stride, rgb_out + i * stride);
 }
 
 typedef struct {
-    const CzField *field;
+    const Look *look;
     const CzPhoto *photo;
-    float strength;
     int32_t y, n_rows;
     float *rgb;
 } ApplyJob;
@@ -58,8 +74,7 @@ static bool job_apply(void *data, GError **error)
     size_t stride = 3 * (size_t)photo->width;
 #pragma omp parallel for schedule(static)
     for (int32_t i = 0; i < job->n_rows; i++)
-        apply_row(job->field, job->strength, &part, job->y + i, job->rgb + i * stride,
-                  job->rgb + i * stride);
+        apply_row(job->look, &part, job->y + i, job->rgb + i * stride, job->rgb + i * stride);
     return true;
 }
 
@@ -89,15 +104,14 @@ static bool exchange_bands(const CzPhoto *photo, int32_t y, float *rgb, const Cz
            read_band(photo, next, rgb, error);
 }
 
-static bool apply_bands(const CzField *field, float strength, CzWorker *worker,
-                        const CzPhoto *photo, float *bands[2], const CzProgress *progress,
-                        GError **error)
+static bool apply_bands(const Look *look, CzWorker *worker, const CzPhoto *photo, float *bands[2],
+                        const CzProgress *progress, GError **error)
 {
     int32_t step = cz_band_rows(photo), band = 0, y = 0;
     if (!cz_progress_report(progress, 0, error) || !read_band(photo, 0, bands[0], error))
         return false;
     for (; y < photo->height; y += step, band ^= 1) {
-        ApplyJob job = {field, photo, strength, y, MIN(step, photo->height - y), bands[band]};
+        ApplyJob job = {look, photo, y, MIN(step, photo->height - y), bands[band]};
         cz_worker_start(worker, job_apply, &job);
         bool good = exchange_bands(photo, y, bands[!band], progress, error);
         if (!cz_worker_wait(worker, NULL, good ? error : NULL) || !good)
@@ -119,8 +133,8 @@ bool cz_chroma_apply(const CzChroma *chroma, CzColorizer *colorizer, const CzSet
     }
     float *bands[2] = {cz_band_alloc(photo, error), NULL};
     bands[1] = bands[0] ? cz_band_alloc(photo, error) : NULL;
-    bool good = bands[1] && apply_bands(&chroma->field, (float)settings->strength,
-                                        colorizer->worker, photo, bands, progress, error);
+    const Look look = look_of(chroma, settings);
+    bool good = bands[1] && apply_bands(&look, colorizer->worker, photo, bands, progress, error);
     cz_memory_free(bands[0]);
     cz_memory_free(bands[1]);
     return good;

@@ -273,5 +273,6 @@ CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo,
     if (!cz_field_init(&chroma->field, w, h, error) ||
         !predict_field(colorizer, photo, reducer, &chroma->field, progress, error))
         return NULL;
+    chroma->tone = cz_reducer_tone(reducer);
     return g_steal_pointer(&chroma);
 }

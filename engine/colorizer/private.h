@@ -4,6 +4,7 @@
 
 #include <cz/colorizer.h>
 
+#include "color/tone.h"
 #include "colorizer/network.h"
 #include "colorizer/worker.h"
 
@@ -14,6 +15,7 @@ struct CzColorizer {
 
 struct CzChroma {
     CzField field;
+    CzTone tone; // of the photograph itself
     int32_t width, height; // of the photograph
 };
 

@@ -2,6 +2,8 @@
 // L* of a photograph at several sizes: exact area means down, bilinear where a side grows.
 #include "colorizer/reduce.h"
 
+#include <string.h>
+
 #include <cz/color.h>
 #include <cz/memory.h>
 #include <cz/resample.h>
@@ -10,6 +12,9 @@
 
 // Rows whose L* is held at once: enough for every core, little enough for the second cache.
 #define ROWS 16
+
+// The tint is a mean over pixels in a grid of about this many along the shorter side.
+#define TONE_SIDE 256
 
 typedef struct {
     int32_t w, h;           // wanted
@@ -22,6 +27,9 @@ struct CzReducer {
     Reduction sizes[CZ_MAX_WORKING_SIZES], field;
     int n_sizes;
     float *lightness; // ROWS * photo_w
+    int32_t y;        // rows seen
+    int32_t step;     // from one pixel that counts for the tint to the next, both ways
+    CzToneSums tone;
 };
 
 void cz_working_size(int32_t photo_w, int32_t photo_h, int32_t size, int32_t *w, int32_t *h)
@@ -69,6 +77,7 @@ CzReducer *cz_reducer_new(int32_t photo_w, int32_t photo_h, const int32_t *sizes
 {
     g_autoptr(CzReducer) reducer = g_new0(CzReducer, 1);
     reducer->photo_w = photo_w;
+    reducer->step = MAX(1, MIN(photo_w, photo_h) / TONE_SIDE);
     if (!reducer_init(reducer, photo_w, photo_h, sizes, n_sizes, error))
         return NULL;
     reducer->lightness =
@@ -114,6 +123,20 @@ static void limit(float *lightness, size_t n)
     }
 }
 
+static void add_tone(CzReducer *reducer, const float *row)
+{
+    float lab[3 * 256];
+    int n = 0;
+    for (int32_t x = reducer->step / 2; x < reducer->photo_w; x += reducer->step) {
+        memcpy(lab + 3 * n++, row + 3 * (size_t)x, 3 * sizeof *lab);
+        if (n < 256 && x + reducer->step < reducer->photo_w)
+            continue;
+        cz_rgb_to_lab(lab, lab, n);
+        cz_tone_add(&reducer->tone, lab, n);
+        n = 0;
+    }
+}
+
 static void push_rows(CzReducer *reducer, const float *rgb, int32_t n_rows)
 {
     size_t width = (size_t)reducer->photo_w;
@@ -123,6 +146,9 @@ static void push_rows(CzReducer *reducer, const float *rgb, int32_t n_rows)
         cz_rgb_to_lightness(lightness + y * width, rgb + 3 * y * width, width);
         limit(lightness + y * width, width);
     }
+    for (int32_t y = 0; y < n_rows; y++)
+        if (reducer->y++ % reducer->step == reducer->step / 2)
+            add_tone(reducer, rgb + 3 * y * width);
     for (int i = 0; i < reducer->n_sizes; i++)
         cz_area_scaler_push(reducer->sizes[i].scaler, lightness, n_rows);
     cz_area_scaler_push(reducer->field.scaler, lightness, n_rows);
@@ -142,4 +168,9 @@ void cz_reducer_result(const CzReducer *reducer, int index, float *lightness)
 void cz_reducer_lightness(const CzReducer *reducer, float *lightness)
 {
     reduction_result(&reducer->field, lightness);
+}
+
+CzTone cz_reducer_tone(const CzReducer *reducer)
+{
+    return cz_tone_fit(&reducer->tone);
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
-// A photograph's L* at every size that the network sees, from one pass over its rows.
+// A photograph's L* at every size that the network sees, and its tint, from one pass over its rows.
 #pragma once
 
 #include <stdint.h>
 
 #include <glib.h>
+
+#include "color/tone.h"
 
 // The network's picture of a photograph for a working size (short side).
 // Photographs are not enlarged, as that adds nothing to see; but below 64 pixels, where the lowest
@@ -31,3 +33,4 @@ void cz_reducer_push(CzReducer *reducer, const float *rgb, int32_t n_rows);
 // After the last row: L* at a size, and at the field's.
 void cz_reducer_result(const CzReducer *reducer, int index, float *lightness);
 void cz_reducer_lightness(const CzReducer *reducer, float *lightness);
+CzTone cz_reducer_tone(const CzReducer *reducer);

@@ -15,51 +15,12 @@
 #include <cz/unet.h>
 
 #include "colorizer/reduce.h"
+#include "weights.h"
 
 static char *folder;
 static CzColorizer *shared; // one for all tests that do not need their own
 
 // ---- weights ------------------------------------------------------------------------------------
-
-typedef struct {
-    CzModelWriter *writer;
-    CzRng rng;
-} Filling;
-
-static bool fill_tensor(void *user, const CzUnetTensor *tensor)
-{
-    Filling *filling = user;
-    CzShape s = tensor->shape;
-    size_t n = cz_shape_count(s);
-    bool bias = g_str_has_suffix(tensor->name, ".bias");
-    // A small head, as in a training's start: colours that mostly stay inside the gamut.
-    bool head = g_str_has_prefix(tensor->name, "head");
-    float deviation = head ? 2e-3f : bias ? 0.1f : sqrtf(2.0f / (float)((size_t)s.c * s.h * s.w));
-    g_autofree float *data = g_new(float, n);
-    for (size_t i = 0; i < n; i++)
-        data[i] = deviation * cz_rng_normal(&filling->rng);
-    const int32_t dims[4] = {bias ? s.c : s.n, s.c, s.h, s.w};
-    return cz_model_writer_add(filling->writer, tensor->name, bias ? 1 : 4, dims, data, CZ_F16,
-                               NULL);
-}
-
-static const CzUnetParams small = {1, {16, 16, 8, 8}, 1};
-
-// Keys and values, NULL-terminated, beside those of the network. The caller frees.
-static char *write_weights(const char *name, const CzUnetParams *params, const char *key,
-                           const char *value)
-{
-    Filling filling = {cz_model_writer_new(), cz_rng(5, 0)};
-    g_assert_true(cz_unet_each(params, fill_tensor, &filling));
-    cz_unet_write(params, filling.writer);
-    cz_model_writer_meta(filling.writer, "colorize.working_sizes", "64,96");
-    if (key)
-        cz_model_writer_meta(filling.writer, key, value);
-    char *path = g_build_filename(folder, name, NULL);
-    g_assert_true(cz_model_writer_commit(filling.writer, path, NULL));
-    cz_model_writer_free(filling.writer);
-    return path;
-}
 
 static CzColorizer *open_weights(const char *path, GError **error)
 {
@@ -153,16 +114,20 @@ static CzSettings settings_of(double strength)
     return settings;
 }
 
-static void colorize(CzColorizer *colorizer, Picture *picture, double strength)
+static void colorize_as(CzColorizer *colorizer, Picture *picture, CzSettings settings)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(CzChroma) chroma = cz_colorizer_predict(colorizer, &picture->photo, NULL, &error);
     g_assert_no_error(error);
-    CzSettings settings = settings_of(strength);
     if (chroma)
         cz_chroma_apply(chroma, colorizer, &settings, &picture->photo, NULL, &error);
     g_assert_no_error(error);
     g_assert_false(picture->wrong_thread);
+}
+
+static void colorize(CzColorizer *colorizer, Picture *picture, double strength)
+{
+    colorize_as(colorizer, picture, settings_of(strength));
 }
 
 static float worst_lightness(const Picture *picture, float *most_chroma)
@@ -263,6 +228,38 @@ static void test_toning_does_not_matter(void)
     g_assert_cmpfloat(worst, <, 1e-3f);
 }
 
+// Strength 0 leaves the tint alone: the print comes out as it went in.
+static void test_keep_tone(void)
+{
+    g_autoptr(Picture) picture = picture_new(90, 70, true);
+    CzSettings settings = settings_of(0);
+    float worst = 0;
+    settings.keep_tone = 1;
+    colorize_as(shared, picture, settings);
+    for (size_t i = 0; i < picture_floats(picture); i++)
+        worst = MAX(worst, fabsf(picture->out[i] - picture->rgb[i]));
+    // The cubic bends a little away from the print near black, where a* and b* end.
+    g_test_message("the kept tone is off by %.2g at most", worst);
+    g_assert_cmpfloat(worst, <, 0.02);
+}
+
+static void test_warmth(void)
+{
+    double mean_b[3] = {0};
+    g_autoptr(Picture) picture = picture_new(90, 70, false);
+    for (int k = 0; k < 3; k++) {
+        CzSettings settings = settings_of(1);
+        float most;
+        settings.warmth = k - 1;
+        colorize_as(shared, picture, settings);
+        g_assert_cmpfloat(worst_lightness(picture, &most), <, 1e-4f);
+        cz_rgb_to_lab(picture->out, picture->out, picture_floats(picture) / 3);
+        for (size_t i = 0; i < picture_floats(picture); i += 3)
+            mean_b[k] += picture->out[i + 2];
+    }
+    g_assert_true(mean_b[0] < mean_b[1] && mean_b[1] < mean_b[2]);
+}
+
 static void test_strips(void)
 {
     g_autoptr(Picture) picture = picture_new(1301, 340, true); // several bands
@@ -296,8 +293,8 @@ static void test_parts(void)
     float worst = 0;
     for (int y = 0; y < H; y++)
         for (int i = 0; i < 3 * W; i++)
-            worst = fmaxf(worst, fabsf(rgb[3 * W * y + i] -
-                                       picture->out[3 * (301 * (Y + y) + X) + i]));
+            worst =
+                fmaxf(worst, fabsf(rgb[3 * W * y + i] - picture->out[3 * (301 * (Y + y) + X) + i]));
     g_test_message("largest difference %g, bound 1e-5", worst);
     g_assert_cmpfloat(worst, <, 1e-5);
 }
@@ -469,10 +466,11 @@ static void test_weights_refused(void)
     static const CzUnetParams hinted = {4, {8, 8, 8, 8}, 0};
     g_autofree char *good = g_build_filename(folder, "small.safetensors", NULL);
     g_autofree char *none = g_build_filename(folder, "none.safetensors", NULL);
-    g_autofree char *white = write_weights("white.safetensors", &small, "colorize.white", "d75");
-    g_autofree char *sizes =
-        write_weights("sizes.safetensors", &small, "colorize.working_sizes", "96,9999");
-    g_autofree char *inputs = write_weights("inputs.safetensors", &hinted, NULL, NULL);
+    g_autofree char *white = test_weights_write(folder, "white.safetensors", &test_weights_small,
+                                                "colorize.white", "d75");
+    g_autofree char *sizes = test_weights_write(folder, "sizes.safetensors", &test_weights_small,
+                                                "colorize.working_sizes", "96,9999");
+    g_autofree char *inputs = test_weights_write(folder, "inputs.safetensors", &hinted, NULL, NULL);
     refused(none, NULL, CZ_ERROR_IO, "none.safetensors");
     refused(folder, NULL, CZ_ERROR_IO, folder);
     refused(white, NULL, CZ_ERROR_MODEL, "'d50' or 'd65'");
@@ -483,7 +481,8 @@ static void test_weights_refused(void)
 
 static void test_d65_weights(void)
 {
-    g_autofree char *path = write_weights("d65.safetensors", &small, "colorize.white", "d65");
+    g_autofree char *path =
+        test_weights_write(folder, "d65.safetensors", &test_weights_small, "colorize.white", "d65");
     g_autoptr(CzColorizer) foreign = open_weights(path, NULL);
     g_autoptr(Picture) picture = picture_new(100, 80, false);
     g_autoptr(CzChroma) ours = cz_colorizer_predict(shared, &picture->photo, NULL, NULL);
@@ -541,7 +540,8 @@ int main(int argc, char **argv)
     g_test_set_nonfatal_assertions();
     g_autoptr(GError) error = NULL;
     folder = g_dir_make_tmp("colorizer-XXXXXX", NULL);
-    g_autofree char *path = write_weights("small.safetensors", &small, NULL, NULL);
+    g_autofree char *path =
+        test_weights_write(folder, "small.safetensors", &test_weights_small, NULL, NULL);
     shared = open_weights(path, &error);
     if (!shared)
         g_error("%s", error->message);
@@ -552,6 +552,8 @@ int main(int argc, char **argv)
     CASE("strength_scales_chroma", test_strength_scales);
     CASE("same_pixels_every_time", test_deterministic);
     CASE("toning_of_the_print_does_not_matter", test_toning_does_not_matter);
+    CASE("the_tone_of_the_print_is_kept_if_wished", test_keep_tone);
+    CASE("warmth_shifts_and_keeps_lightness", test_warmth);
     CASE("strips_of_any_height_are_the_whole", test_strips);
     CASE("parts_are_the_whole", test_parts);
     CASE("field_lightness_is_the_area_mean", test_field);

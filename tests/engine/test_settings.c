@@ -104,9 +104,6 @@ static void test_later(void)
 {
     CzSettings settings;
     cz_settings_init(&settings);
-    settings.warmth = 0.3;
-    refused(&settings, "warmth is not available yet");
-    cz_settings_init(&settings);
     settings.hints = 7;
     refused(&settings, "not available yet");
     cz_settings_init(&settings);
@@ -117,9 +114,6 @@ static void test_later(void)
     refused(&settings, "not available yet");
     settings.tile_size = -1;
     g_assert_true(cz_settings_check(&settings, NULL));
-    cz_settings_init(&settings);
-    settings.keep_tone = 1;
-    refused(&settings, "not available yet");
 }
 
 static void parse_refused(const char *key, const char *value, const char *words)
@@ -155,7 +149,7 @@ static void test_parse(void)
     parse_refused("strength", "1e999", "allowed is 0 to 2");
     parse_refused("output", "1.5", "whole");
     parse_refused("output", "99999999999", "allowed is");
-    parse_refused("warmth", "0.2", "not available yet");
+    parse_refused("tile-size", "512", "not available yet");
     parse_refused("sharpness", "1", "no setting 'sharpness'");
     parse_refused("device", "a device whose name has more than thirty-two bytes", "too long");
     parse_refused("weights", "\xff\xfe", "UTF-8");

@@ -12,14 +12,16 @@ G_BEGIN_DECLS
 
 typedef enum { CZ_OUTPUT_LAYER, CZ_OUTPUT_IN_PLACE, CZ_OUTPUT_IMAGE } CzOutput;
 
+// a* and b* of the result: the field's times strength, then warmth, then the photograph's own tint
+// if that is to be kept, then the gamut (lower chroma at the same hue). L* is never touched.
 typedef struct {
     double strength;   // 0 to 2: factor on chroma
-    double warmth;     // -1 to 1
+    double warmth;     // -1 to 1: a*b* += warmth * C*/2 * (cos, sin)(60 degrees), C* = |a*b*|
     int32_t output;    // CzOutput
     int32_t hints;     // drawable or -1 (plug-in only)
     double reach;      // 0 to 1
     int32_t tile_size; // 0 auto, -1 off, else pixels
-    int32_t keep_tone; // 0, 1
+    int32_t keep_tone; // 0, 1: adds the photograph's mean a*b* as a function (a cubic) of L*
     char device[32];
     char weights[4096]; // "" = bundled
 } CzSettings;
