@@ -116,6 +116,42 @@ static void what_is_written_is_read(void)
     g_assert_null(cz_model_file_find(file, "c"));
 }
 
+static void writer_refuses_what_no_header_can_hold(void)
+{
+    g_autofree char *path = g_build_filename(folder, "odd.safetensors", NULL);
+    const float a[2] = {1, 2};
+    const int32_t good[1] = {2}, bad[1] = {0}, huge[3] = {INT32_MAX, INT32_MAX, INT32_MAX};
+    const struct {
+        const char *name;
+        int rank;
+        const int32_t *dims;
+    } cases[] = {{"\377", 1, good}, {"__metadata__", 1, good},
+                 {"a", 1, bad},     {"a", 3, huge},
+                 {"a", 5, good},    {"a", -1, good}};
+    g_autoptr(CzModelWriter) writer = cz_model_writer_new();
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+        g_test_message("case %zu", i);
+        g_assert_false(cz_model_writer_add(writer, cases[i].name, cases[i].rank, cases[i].dims, a,
+                                           CZ_F32, &error));
+        g_assert_error(error, CZ_ERROR, CZ_ERROR_SHAPE);
+    }
+    g_autoptr(GError) error = NULL;
+    cz_fault_arm(CZ_FAULT_MEMORY, 1);
+    g_assert_false(cz_model_writer_add(writer, "a", 1, good, a, CZ_F32, &error));
+    cz_fault_arm(CZ_FAULT_MEMORY, 0);
+    g_assert_error(error, CZ_ERROR, CZ_ERROR_MEMORY);
+    g_clear_error(&error);
+    // None of that has left a trace, and Latin-1 in metadata does not lose it.
+    g_assert_true(cz_model_writer_add(writer, "a", 1, good, a, CZ_F32, NULL));
+    cz_model_writer_meta(writer, "title", "Caf\351");
+    g_assert_true(cz_model_writer_commit(writer, path, NULL));
+    g_autoptr(CzModelFile) file = cz_model_file_open(path, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(cz_model_file_n_tensors(file), ==, 1);
+    g_assert_cmpstr(cz_model_file_meta(file, "title"), ==, "Caf\357\277\275");
+}
+
 static void reader_survives_any_flipped_bytes(void)
 {
     g_autofree char *path = g_build_filename(folder, "fz.safetensors", NULL);
@@ -216,6 +252,8 @@ int main(int argc, char **argv)
     g_test_add_func("/model/safetensors/reader_says_which_file_is_missing",
                     reader_says_which_file_is_missing);
     g_test_add_func("/model/safetensors/what_is_written_is_read", what_is_written_is_read);
+    g_test_add_func("/model/safetensors/writer_refuses_what_no_header_can_hold",
+                    writer_refuses_what_no_header_can_hold);
     g_test_add_func("/model/safetensors/reader_survives_any_flipped_bytes",
                     reader_survives_any_flipped_bytes);
     g_test_add_func("/model/safetensors/a_failed_write_keeps_the_old_file",

@@ -43,13 +43,16 @@ typedef struct CzModelWriter CzModelWriter;
 CzModelWriter *cz_model_writer_new(void);
 void cz_model_writer_free(CzModelWriter *writer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzModelWriter, cz_model_writer_free)
-void cz_model_writer_meta(CzModelWriter *writer, const char *key, const char *value); // copied
-// data: file order, F32, copied and converted to dtype.
+// Copied; the value is made valid UTF-8.
+void cz_model_writer_meta(CzModelWriter *writer, const char *key, const char *value);
+// data: file order, F32, copied and converted to dtype. CZ_ERROR_SHAPE: a name that is taken or not
+// UTF-8, or a shape that no file holds; CZ_ERROR_MEMORY. The writer is then as before.
 bool cz_model_writer_add(CzModelWriter *writer, const char *name, int rank, const int32_t *dims, const float *data,
                          CzDtype dtype, GError **error);
+// CZ_ERROR_IO, MEMORY.
 bool cz_model_writer_commit(CzModelWriter *writer, const char *path, GError **error);
 
-// Any bytes to a file, atomically as above (recipes, reports, states).
+// Any bytes to a file, atomically as above (recipes, reports, states). CZ_ERROR_IO.
 bool cz_file_replace(const char *path, const void *data, size_t n_bytes, GError **error);
 
 G_END_DECLS
