@@ -172,6 +172,13 @@ static inline __attribute__((always_inline)) void vec_store(float *at, Vec v)
     memcpy(at, &v, sizeof v);
 }
 
+static inline __attribute__((always_inline)) Vec vec_load_bf16(const uint16_t *at)
+{
+    VecH half;
+    memcpy(&half, at, sizeof half);
+    return (Vec)(__builtin_convertvector(half, VecU) << 16);
+}
+
 static inline __attribute__((always_inline)) Vec vec_select(VecI mask, Vec yes, Vec no)
 {
     return (Vec)((mask & (VecI)yes) | (~mask & (VecI)no));
