@@ -200,6 +200,20 @@ static bool shape_of_file(const CzTensor *tensor, CzShape *shape, GError **error
     return false;
 }
 
+// Whether every tensor of the file can be added, so that none is if one cannot.
+static bool check_file(const CzStore *store, const CzModelFile *file, GError **error)
+{
+    for (size_t i = 0; i < cz_model_file_n_tensors(file); i++) {
+        const CzTensor *tensor = cz_model_file_tensor(file, i);
+        CzShape shape, known;
+        if (!shape_of_file(tensor, &shape, error))
+            return false;
+        if (cz_store_has(store, tensor->name, &known) && !cz_shape_equal(known, shape))
+            return set_shape_error(tensor->name, known, shape, error);
+    }
+    return true;
+}
+
 static bool load_tensor(CzStore *store, const CzTensor *tensor, float *scratch, GError **error)
 {
     CzShape s;
@@ -225,8 +239,9 @@ bool cz_store_load(CzStore *store, const CzModelFile *file, GError **error)
     size_t n = cz_model_file_n_tensors(file), largest = 1;
     for (size_t i = 0; i < n; i++)
         largest = MAX(largest, cz_model_file_tensor(file, i)->n_elements);
-    float *scratch = turning_room(largest, error);
-    bool sound = scratch != NULL;
+    bool sound = check_file(store, file, error);
+    float *scratch = sound ? turning_room(largest, error) : NULL;
+    sound = scratch != NULL;
     for (size_t i = 0; i < n && sound; i++)
         sound = load_tensor(store, cz_model_file_tensor(file, i), scratch, error);
     cz_memory_free(scratch);

@@ -163,12 +163,14 @@ static void unfit_files_are_refused(void)
         g_assert_false(cz_store_load(store, file, &error));
         g_assert_nonnull(strstr(error->message, "d.safetensors: "));
         expect_error(&error, CZ_ERROR_MODEL, "tensor 'odd': expected rank 4, 1 or 0, found");
+        g_assert_cmpuint(cz_store_n(store), ==, 0); // not those before it either
     }
     g_autoptr(CzStore) store = cz_store_new(device);
     g_autoptr(CzModelFile) file = write_model("d.safetensors", 0);
     cz_store_add(store, "net.bias", cz_shape(1, 9, 1, 1), NULL, NULL);
     g_assert_false(cz_store_load(store, file, &error));
     expect_error(&error, CZ_ERROR_MODEL, "tensor 'net.bias': expected 1x9x1x1, found 1x2x1x1");
+    g_assert_cmpuint(cz_store_n(store), ==, 1);
 }
 
 static void nothing_is_left_over(void)

@@ -36,17 +36,21 @@ void cz_store_free(CzStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzStore, cz_store_free)
 
 // data: NHWC (for filters: out, kh, kw, in), or NULL for zeros. An existing name must have the
-// same shape, and is overwritten.
+// same shape, and is overwritten. CZ_ERROR_MODEL (another shape), SHAPE (an impossible one), MEMORY,
+// BACKEND; the store is then as before, but for data that an upload had begun to overwrite.
 bool cz_store_add(CzStore *store, const char *name, CzShape shape, const float *data, GError **error);
 bool cz_store_has(const CzStore *store, const char *name, CzShape *shape); // shape may be NULL
+// data: the whole tensor, NHWC. CZ_ERROR_MODEL: no tensor has this name; BACKEND.
 bool cz_store_read(CzStore *store, const char *name, float *data, GError **error);
 bool cz_store_write(CzStore *store, const char *name, const float *data, GError **error);
 size_t cz_store_n(const CzStore *store);
 const char *cz_store_name(const CzStore *store, size_t index); // in order of adding; borrowed
 // All tensors of a file, turned from OIHW: rank 4 = (n, c, h, w), 1 = (1, c, 1, 1), 0 = scalar.
+// CZ_ERROR_MODEL, SHAPE: one of them does not fit, and none is loaded. MEMORY, BACKEND: some may be.
 bool cz_store_load(CzStore *store, const CzModelFile *file, GError **error);
 // Appends tensors whose names begin with prefix (NULL: all) to a writer, in file order (OIHW;
-// shape (1, c, 1, 1) as rank 1). strip: cut the prefix off the name.
+// shape (1, c, 1, 1) as rank 1). strip: cut the prefix off the name. CZ_ERROR_SHAPE (a name twice),
+// MEMORY, BACKEND.
 bool cz_store_save(CzStore *store, CzModelWriter *writer, const char *prefix, bool strip, CzDtype dtype, GError **error);
 
 // ---- plan ---------------------------------------------------------------------------------------
