@@ -6,7 +6,7 @@
 typedef bool (*FindKernel)(const CzNode *node, const CzNode *const *nodes, int n_threads,
                            CzKernel *kernel);
 
-enum { CONV, CONV_FILTER, MATH, REDUCE, RESIZE, SHAPE, UPDATE, N_FILES };
+enum { CONV, CONV_FILTER, MATH, REDUCE, RESIZE, SHAPE, UPDATE, THIN, N_FILES };
 
 #define DECLARE(isa)                                                                        \
     bool cz_find_conv_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);        \
@@ -15,12 +15,13 @@ enum { CONV, CONV_FILTER, MATH, REDUCE, RESIZE, SHAPE, UPDATE, N_FILES };
     bool cz_find_reduce_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);      \
     bool cz_find_resize_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);      \
     bool cz_find_shape_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);       \
-    bool cz_find_update_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);
+    bool cz_find_update_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);      \
+    bool cz_find_thin_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);
 
 #define ROW(isa)                                                                                 \
     {                                                                                            \
         cz_find_conv_##isa, cz_find_conv_filter_##isa, cz_find_math_##isa, cz_find_reduce_##isa, \
-            cz_find_resize_##isa, cz_find_shape_##isa, cz_find_update_##isa                      \
+            cz_find_resize_##isa, cz_find_shape_##isa, cz_find_update_##isa, cz_find_thin_##isa  \
     }
 
 DECLARE(base)
@@ -101,7 +102,11 @@ bool cz_kernel_find_isa(const CzNode *node, const CzNode *const *nodes, int n_th
     for (int32_t i = 0; i < node->n_src; i++)
         if (node->src[i] >= 0 && !is_ours(nodes[node->src[i]]))
             return false;
-    return finders[isa][file](node, nodes, n_threads < 1 ? 1 : n_threads, kernel);
+    n_threads = n_threads < 1 ? 1 : n_threads;
+    if (finders[isa][file](node, nodes, n_threads, kernel))
+        return true;
+    return (file == CONV || file == CONV_FILTER) &&
+           finders[isa][THIN](node, nodes, n_threads, kernel);
 }
 
 bool cz_kernel_find(const CzNode *node, const CzNode *const *nodes, int n_threads, CzKernel *kernel)

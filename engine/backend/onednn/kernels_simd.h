@@ -43,6 +43,7 @@ bool CZ_ISA_NAME(find_math)(const CzNode *, const CzNode *const *, int, CzKernel
 bool CZ_ISA_NAME(find_reduce)(const CzNode *, const CzNode *const *, int, CzKernel *);
 bool CZ_ISA_NAME(find_resize)(const CzNode *, const CzNode *const *, int, CzKernel *);
 bool CZ_ISA_NAME(find_shape)(const CzNode *, const CzNode *const *, int, CzKernel *);
+bool CZ_ISA_NAME(find_thin)(const CzNode *, const CzNode *const *, int, CzKernel *);
 bool CZ_ISA_NAME(find_update)(const CzNode *, const CzNode *const *, int, CzKernel *);
 
 // ---- dividing work ------------------------------------------------------------------------------

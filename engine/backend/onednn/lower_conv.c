@@ -345,9 +345,10 @@ static Residual choose_residual(const CzProgram *program, const Step *step, cons
 }
 
 // Against our own depthwise kernels, at the network's shapes, batch 16, one AVX-512 core: the
-// library's depthwise kernels take 0.4 to 0.9 times as long in F32 (but for two of twelve shapes).
-// In BF16 only brdgmm_dw's 3x3 is faster (0.7 times), jit_dw takes 1 to 2 times as long. 5x5 weight
-// gradients are no depthwise kernels at all, and take 10 to 200 times as long.
+// library's take 0.5 to 1 times as long in F32 (but 1.4 times for 5x5 data gradients at 8x8). In
+// BF16 only brdgmm_dw's 3x3 is as fast or faster (0.65 to 1), jit_dw takes up to 2 times as long.
+// Where the library has no depthwise kernel (5x5 weight gradients) it takes 10 to 200 times as
+// long; and for few outputs (kernels_thin.c) 4 times.
 static bool beats_own(const Conv *conv, const char *name)
 {
     if (conv->src_view.dtype == CZ_F32)
