@@ -12,6 +12,7 @@
 #define KEY_STEP   "train.step"
 #define KEY_RECIPE "train.recipe"
 #define KEY_HASH   "train.recipe-hash"
+#define KEY_SET    "train.set-hash"
 
 // [run] is about logging, and [model]'s words go into the weights alone: neither decides what is
 // learned.
@@ -25,6 +26,11 @@ static char *learning_hash(const TrainRecipe *recipe)
         if (strcmp(keys[i].section, "run") == 0 || strcmp(keys[i].section, "model") == 0)
             memcpy((char *)&bare + keys[i].offset, (char *)&fresh + keys[i].offset, keys[i].size);
     return train_recipe_hash(&bare);
+}
+
+static char *set_text(uint64_t set)
+{
+    return g_strdup_printf("%016" G_GINT64_MODIFIER "x", set);
 }
 
 static char *slot_path(const char *folder, int slot)
@@ -46,17 +52,18 @@ static int64_t slot_step(const char *folder, int slot, CzModelFile **kept, GErro
 }
 
 bool train_checkpoint_save(const char *folder, CzStore *store, const TrainRecipe *recipe,
-                           int64_t step, GError **error)
+                           uint64_t set, int64_t step, GError **error)
 {
     g_autoptr(CzModelWriter) writer = cz_model_writer_new();
     g_autofree char *number = g_strdup_printf("%" G_GINT64_FORMAT, step),
                     *text = train_recipe_text(recipe);
-    g_autofree char *hash = learning_hash(recipe);
+    g_autofree char *hash = learning_hash(recipe), *pictures = set_text(set);
     int older = slot_step(folder, 0, NULL, NULL) <= slot_step(folder, 1, NULL, NULL) ? 0 : 1;
     g_autofree char *path = slot_path(folder, older);
     cz_model_writer_meta(writer, KEY_STEP, number);
     cz_model_writer_meta(writer, KEY_RECIPE, text);
     cz_model_writer_meta(writer, KEY_HASH, hash);
+    cz_model_writer_meta(writer, KEY_SET, pictures);
     return cz_store_save(store, writer, NULL, false, CZ_F32, error) &&
            cz_model_writer_commit(writer, path, error);
 }
@@ -69,14 +76,27 @@ static bool check_recipe(const CzModelFile *file, const TrainRecipe *recipe, GEr
         return true;
     g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE,
                 "%s was made with another recipe (%s, this one is %s): resume with the same recipe "
-                "and --set, or start "
-                "a new run from its weights with network.start",
+                "and --set, or start a new run from its weights with network.start",
                 cz_model_file_path(file), found ? found : "none", hash);
     return false;
 }
 
+// In another set the same numbers mean other pictures. Checkpoints of before this key pass.
+static bool check_set(const CzModelFile *file, uint64_t set, GError **error)
+{
+    g_autofree char *pictures = set_text(set);
+    const char *found = cz_model_file_meta(file, KEY_SET);
+    if (!found || g_str_equal(pictures, found))
+        return true;
+    g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE,
+                "%s was made with another set (%s, this one is %s): resume with the same --data, "
+                "or start a new run from its weights with network.start",
+                cz_model_file_path(file), found, pictures);
+    return false;
+}
+
 bool train_checkpoint_load(const char *folder, CzStore *store, const TrainRecipe *recipe,
-                           int64_t *step, char **note, GError **error)
+                           uint64_t set, int64_t *step, char **note, GError **error)
 {
     CzModelFile *files[N_SLOTS];
     GError *errors[N_SLOTS] = {NULL};
@@ -94,7 +114,7 @@ bool train_checkpoint_load(const char *folder, CzStore *store, const TrainRecipe
         g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "there is no sound checkpoint in %s%s%s", folder,
                     *note ? ": " : "", *note ? *note : "");
     else
-        done = check_recipe(files[newest], recipe, error) &&
+        done = check_recipe(files[newest], recipe, error) && check_set(files[newest], set, error) &&
                cz_store_load(store, files[newest], error);
     *step = steps[newest];
     for (int i = 0; i < N_SLOTS; i++) {

@@ -100,7 +100,8 @@ static bool set_up(Run *run, GError **error)
         return false;
     run->store = cz_store_new(run->device);
     if (options->resume &&
-        !train_checkpoint_load(options->folder, run->store, run->recipe, &run->first, &note, error))
+        !train_checkpoint_load(options->folder, run->store, run->recipe,
+                               train_set_hash(options->set), &run->first, &note, error))
         return false;
     if (note)
         fprintf(stderr, "colorizer train: %s\n", note);
@@ -155,7 +156,8 @@ static bool save(Run *run, GError **error)
 {
     g_autofree char *weights = in_folder(run, "ema.safetensors");
     run->saved = now();
-    return train_checkpoint_save(run->options->folder, run->store, run->recipe, run->done, error) &&
+    return train_checkpoint_save(run->options->folder, run->store, run->recipe,
+                                 train_set_hash(run->options->set), run->done, error) &&
            train_weights_save(weights, run->store, run->recipe, run->done, error);
 }
 
@@ -169,10 +171,9 @@ static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
                 run->done);
     if (run->skipped >= MAX_SKIPPED) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_NUMERIC,
-                    "%d steps in a row have no finite gradient: lower optimizer.rate and --resume "
-                    "from the last "
-                    "checkpoint",
-                    MAX_SKIPPED);
+                    "%d steps in a row have no finite gradient: lower optimizer.rate in a new run; "
+                    "network.start=%s/ema.safetensors goes on from these weights",
+                    MAX_SKIPPED, run->options->folder);
         return false;
     }
     if (isfinite(scalars->loss)) {

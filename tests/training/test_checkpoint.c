@@ -8,11 +8,13 @@
 
 #include "checkpoint.h"
 
+#define SET UINT64_C(0xfedcba9876543210)
+
 static void save(const Folder *folder, Bench *bench, int64_t step)
 {
     g_autoptr(GError) error = NULL;
 
-    train_checkpoint_save(folder->path, bench->store, &bench->recipe, step, &error);
+    train_checkpoint_save(folder->path, bench->store, &bench->recipe, SET, step, &error);
     g_assert_no_error(error);
 }
 
@@ -24,7 +26,7 @@ static int64_t load(const Folder *folder, Bench *bench, const TrainRecipe *recip
     int64_t step = -1;
 
     bench_open(bench, recipe);
-    if (!train_checkpoint_load(folder->path, bench->store, &bench->recipe, &step,
+    if (!train_checkpoint_load(folder->path, bench->store, &bench->recipe, SET, &step,
                                note ? note : &unheard, error))
         return -1;
     return step;
@@ -195,6 +197,24 @@ static void other_recipes_are_refused(void)
     }
 }
 
+static void other_sets_are_refused(void)
+{
+    TrainRecipe recipe = small_recipe();
+    g_auto(Folder) folder = folder_new();
+    g_auto(Bench) bench = {0}, loaded = {0};
+    g_autoptr(GError) error = NULL;
+    g_autofree char *note = NULL;
+    int64_t step;
+
+    fill(&bench, &recipe, 1);
+    save(&folder, &bench, 5);
+    bench_open(&loaded, &recipe);
+    g_assert_false(
+        train_checkpoint_load(folder.path, loaded.store, &recipe, SET + 1, &step, &note, &error));
+    g_assert_error(error, CZ_ERROR, CZ_ERROR_RECIPE);
+    g_assert_cmpuint(cz_store_n(loaded.store), ==, 0);
+}
+
 // Whatever call fails, what was there before can still be loaded, and nothing is left lying about.
 static void failing_save_keeps_the_old_ones(gconstpointer kind)
 {
@@ -215,7 +235,7 @@ static void failing_save_keeps_the_old_ones(gconstpointer kind)
         }
         fill(&bench, &recipe, 4);
         cz_fault_arm(fault, ++n);
-        saved = train_checkpoint_save(folder.path, bench.store, &recipe, 4, &error);
+        saved = train_checkpoint_save(folder.path, bench.store, &recipe, SET, 4, &error);
         bool met = cz_fault_arm(fault, 0) >= n;
         g_assert_cmpint(saved, ==, error == NULL);
         int64_t expected = saved ? 4 : 3;
@@ -249,7 +269,8 @@ static void failing_load_is_told(void)
         bench_open(&loaded, &recipe);
         cz_fault_arm(CZ_FAULT_FILE, n);
         int64_t step = -1;
-        bool done = train_checkpoint_load(folder.path, loaded.store, &recipe, &step, &note, &error);
+        bool done =
+            train_checkpoint_load(folder.path, loaded.store, &recipe, SET, &step, &note, &error);
         met = cz_fault_arm(CZ_FAULT_FILE, 0) >= n;
         g_assert_cmpint(done, ==, error == NULL);
         if (done && step != 3)
@@ -311,6 +332,7 @@ int main(int argc, char **argv)
     ADD(damaged_one_is_passed_over_and_told);
     ADD(nothing_to_load_is_an_error);
     ADD(other_recipes_are_refused);
+    ADD(other_sets_are_refused);
     g_test_add_data_func("/training/checkpoint/failing_file_keeps_the_old_ones",
                          GINT_TO_POINTER(CZ_FAULT_FILE), failing_save_keeps_the_old_ones);
     g_test_add_data_func("/training/checkpoint/failing_memory_keeps_the_old_ones",
