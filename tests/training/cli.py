@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import struct
@@ -407,9 +408,14 @@ CLAIMS = [help_is_given_everywhere, wrong_usage_is_exit_2, prepare_takes_colour_
           inspect_tells_what_a_file_holds]
 
 
+def cpu_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def main():
     chosen = [claim for claim in CLAIMS if not sys.argv[1:] or claim.__name__ in sys.argv[1:]]
-    failed = 0
+    failed, before = 0, cpu_seconds()
     make_pictures()
     print("1..%d" % len(chosen))
     for number, claim in enumerate(chosen, 1):
@@ -420,7 +426,9 @@ def main():
             result = "not ok"
             failed += 1
             print("\n".join("# " + line for line in traceback.format_exc().split("\n")))
-        print("%s %d /training/cli/%s" % (result, number, claim.__name__), flush=True)
+        spent, before = cpu_seconds() - before, cpu_seconds()
+        print("%s %d /training/cli/%s" % (result, number, claim.__name__))
+        print("# %.1f s of CPU" % spent, flush=True)
     shutil.rmtree(work)
     return failed > 0
 
