@@ -65,6 +65,16 @@ static void numbers_out_of_range_are_refused(void)
     expect_argument_error(WITH(keep_tone, 2), "keep-tone");
 }
 
+// Silence would look as if it had been done.
+static void settings_of_later_are_refused(void)
+{
+    gint32 layer, image = test_image_new(&picture, &layer);
+    expect_error(image, layer, WITH(hints, layer), "not available yet");
+    gimp_image_delete(image);
+    expect_argument_error(WITH(reach, 0.7), "not available yet");
+    expect_argument_error(WITH(tile_size, 512), "not available yet");
+}
+
 static void unknown_device_is_refused(void)
 {
     expect_argument_error(WITH(device, "toaster"), "toaster");
@@ -211,6 +221,7 @@ void test_register(void)
 {
 #define ADD(claim) g_test_add_func("/plugin/errors/" #claim, claim)
     ADD(numbers_out_of_range_are_refused);
+    ADD(settings_of_later_are_refused);
     ADD(unknown_device_is_refused);
     ADD(unusable_weights_are_refused);
     ADD(ids_that_are_none_are_refused);

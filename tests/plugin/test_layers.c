@@ -269,6 +269,36 @@ static void same_input_gives_same_pixels(void)
     gimp_image_delete(image);
 }
 
+// Every setting moves a* and b* only.
+static void settings_change_colors_and_not_lightness(void)
+{
+    gint32 layer, plain = -1, changed = -1;
+    gint32 image = test_image_new(&rgb_float, &layer);
+    g_autofree float *expected = test_read(layer, "CIE L float", NULL);
+    TestArguments arguments = test_arguments;
+    arguments.strength = 1.7;
+    arguments.warmth = 0.8;
+    arguments.keep_tone = 1;
+    arguments.output = 2;
+    bool ok = test_colorize_to(image, layer, 2, &plain) &&
+              test_colorize(image, layer, &arguments, &changed, NULL);
+    g_assert_true(ok);
+    if (ok) {
+        g_autofree float *found = test_read(changed, "CIE L float", NULL);
+        g_autofree float *before = test_read(plain, "R'G'B'A float", NULL);
+        g_autofree float *after = test_read(changed, "R'G'B'A float", NULL);
+        test_lightness(found, expected, NULL, N_PIXELS, 1e-4);
+        double difference = 0;
+        for (size_t i = 0; i < 4 * N_PIXELS; i++) {
+            difference += fabs((double)after[i] - (double)before[i]) / (4 * N_PIXELS);
+        }
+        g_assert_cmpfloat(difference, >, 0.01);
+        gimp_image_delete(gimp_item_get_image(plain));
+        gimp_image_delete(gimp_item_get_image(changed));
+    }
+    gimp_image_delete(image);
+}
+
 static void strength_zero_gives_grey(void)
 {
     gint32 layer, result = -1;
@@ -307,5 +337,6 @@ void test_register(void)
     g_test_add_data_func("/plugin/layers/tiny_layers_are_coloured/300x1", GINT_TO_POINTER(300),
                          tiny_layers_are_coloured);
     ADD(same_input_gives_same_pixels);
+    ADD(settings_change_colors_and_not_lightness);
     ADD(strength_zero_gives_grey);
 }
