@@ -91,8 +91,9 @@ static bool read_pictures(Pictures *pictures, GError **error)
 {
     for (char **path = pictures->arguments->data; *path; path++) {
         const char *one[] = {*path};
-        bool done = g_str_has_suffix(*path, ".set")
-                        ? read_set(pictures, *path, error)
+        // A broken set should be told as one, not as a picture of no known format.
+        bool set = train_set_is(*path) || g_str_has_suffix(*path, ".set");
+        bool done = set ? read_set(pictures, *path, error)
                         : train_list_visit(one, 1, visit, pictures, error);
         if (!done)
             return false;

@@ -5,6 +5,9 @@
 #include "set_format.h"
 
 #include <stdarg.h>
+#include <stdio.h>
+
+#include <glib/gstdio.h>
 
 #include <cz/error.h>
 #include <cz/memory.h>
@@ -117,6 +120,19 @@ static bool check(TrainSet *set, const char *path, GError **error)
         if (!check_entry(set, i, path, error))
             return FALSE;
     return TRUE;
+}
+
+bool train_set_is(const char *path)
+{
+    char magic[8] = {0};
+    // A pipe would wait, and what is taken from it would be missed by its real reader.
+    FILE *file = g_file_test(path, G_FILE_TEST_IS_REGULAR) ? g_fopen(path, "rb") : NULL;
+    bool is = file && fread(magic, 1, sizeof magic, file) == sizeof magic &&
+              memcmp(magic, SET_MAGIC, sizeof magic) == 0;
+
+    if (file)
+        fclose(file);
+    return is;
 }
 
 TrainSet *train_set_open(const char *path, GError **error)

@@ -37,6 +37,9 @@ uint64_t train_picture_hash(const uint8_t *rgb, int32_t width, int32_t height);
 
 typedef struct TrainSet TrainSet;
 
+// Whether a file begins as a set does; FALSE for what cannot be read, and for folders.
+bool train_set_is(const char *path);
+
 // Maps the file and checks every number in it against every other; pixels are not read. Errors:
 // CZ_ERROR_IO, CZ_ERROR_FORMAT. A set may be read by any number of threads.
 TrainSet *train_set_open(const char *path, GError **error);

@@ -34,6 +34,20 @@ static void returns_what_was_written(void)
     g_assert_cmpuint(folder_count(&folder), ==, 1);
 }
 
+static void is_known_by_its_content(void)
+{
+    g_auto(Folder) folder = folder_new();
+    g_autofree char *path = folder_file(&folder, "without-ending");
+    g_autofree char *other = folder_file(&folder, "other.set");
+
+    make_set(path, 2, 11, 5, 1);
+    g_assert_true(train_set_is(path));
+    g_assert_true(g_file_set_contents(other, "czset\r\n", 7, NULL)); // one byte short
+    g_assert_false(train_set_is(other));
+    g_assert_false(train_set_is(folder.path));
+    g_assert_false(train_set_is("/nonexistent/a.set"));
+}
+
 static void keeps_odd_names_and_no_pictures(void)
 {
     g_auto(Folder) folder = folder_new();
@@ -358,6 +372,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_set_nonfatal_assertions();
     g_test_add_func("/training/set/returns_what_was_written", returns_what_was_written);
+    g_test_add_func("/training/set/is_known_by_its_content", is_known_by_its_content);
     g_test_add_func("/training/set/keeps_odd_names_and_no_pictures",
                     keeps_odd_names_and_no_pictures);
     g_test_add_func("/training/set/refuses_impossible_sizes", refuses_impossible_sizes);
