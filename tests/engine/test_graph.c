@@ -67,6 +67,8 @@ static void same_param_twice_is_same_value(void)
                     "param stem.bias: expected 1x32x1x1 as before, found 1x16x1x1");
 }
 
+static const CzAdamParams adam = {0.9f, 0.99f, 1e-8f, 0.0f, 1.0f};
+
 // Each builds one thing that must not be.
 static CzValue build_impossible(CzGraph *graph, int index)
 {
@@ -74,7 +76,6 @@ static CzValue build_impossible(CzGraph *graph, int index)
     CzValue half = cz_cast(graph, a, CZ_BF16), one = cz_input(graph, "one", scalar);
     CzValue p = cz_param(graph, "p", cz_shape(1, 4, 1, 1));
     CzValue rates = cz_input(graph, "rates", cz_shape(1, 4, 1, 1));
-    CzAdamParams adam = {0.9f, 0.99f, 1e-8f, 0.0f, 1.0f};
     switch (index) {
     case 0:
         return cz_input(graph, "b", cz_shape(1, 0, 1, 1));
