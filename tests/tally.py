@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """Sums up a run of meson test:  tally.py BUILD
 
-Cases are counted from meson's junit log. The suite of a test and tests that died before they could say
-what is wrong come from meson's other two files. Prints what was skipped and why, each suite's time, and
+Cases are counted from meson's junit log; times, and tests that died before they could say what is wrong,
+come from its other log. Prints what was skipped and why, each suite's time, and
 last `N passed, N failed, N skipped`. Exit status 1 if anything failed or nothing ran.
 """
 import json
@@ -19,6 +19,7 @@ def read_cases(path):
     for suite in ElementTree.parse(path).getroot().iter("testsuite"):
         for case in suite.iter("testcase"):
             # A TAP program is a suite of its own, "project.test"; a plain program is a case.
+            # Both are called "project:suite / test", and the first has "project." before it.
             test = suite.get("name").partition(".")[2] or case.get("name")
             verdict = "passed"
             if case.find("skipped") is not None:
@@ -34,16 +35,14 @@ def main(build):
     try:
         cases = read_cases(logs / "testlog.junit.xml")
         runs = [json.loads(line) for line in (logs / "testlog.json").read_text().splitlines()]
-        known = json.loads((build / "meson-info" / "intro-tests.json").read_text())
     except (OSError, ValueError, ElementTree.ParseError) as error:
         sys.exit(f"tally: no complete log of a test run: {error}")
-    suites = {test["name"]: test["suite"][0].rpartition(":")[2] for test in known}
 
     total = dict.fromkeys(("passed", "failed", "skipped"), 0)
     seconds = defaultdict(float)
     for run in runs:
-        name = run["name"].rpartition(" / ")[2]
-        seconds[suites.get(name, "other")] += run["duration"]
+        name = run["name"]
+        seconds[name.partition(" / ")[0].rpartition(":")[2]] += run["duration"]
         verdicts = [verdict for _, verdict, _ in cases[name]]
         for verdict in verdicts:
             total[verdict] += 1
