@@ -23,6 +23,9 @@ struct CzBuffer {
 typedef struct {
     int32_t filter; // node
     bool constant;  // never changes while the program lives
+    float *rounded; // the filter with the precision of BF16 on the way to F32; NULL: as it is
+    const float *plain;
+    size_t n_elements;
     OnednnDesc desc;
     void *data;
     dnnl_memory_t from, to;
@@ -41,6 +44,9 @@ typedef struct {
     dnnl_memory_t scratchpad;
     // Residual that must lie in dst before the convolution adds to it; bytes 0: none or there.
     size_t residual_bytes;
+    // BF16 pictures that go through F32 copies in the scratch (wide.c).
+    bool wide;
+    size_t wide_src_offset, wide_dst_offset;
     // Gradient of a filter, from the library's layout to ours; NULL: written where it belongs.
     dnnl_primitive_t unpack;
     dnnl_memory_t packed, plain;
@@ -97,9 +103,19 @@ void conv_bind_scratch(CzProgram *program, Step *step);
 bool conv_run(CzProgram *program, Step *step, GError **error);
 void conv_clear(ConvStep *conv);
 
+// wide.c: BF16 to F32, F32 to BF16, and F32 to the nearest BF16 as F32.
+void wide_load(float *dst, const uint16_t *src, size_t n);
+void wide_store(uint16_t *dst, const float *src, size_t n);
+void wide_round(float *dst, const float *src, size_t n);
+
 // pack.c: a pack of this filter in this layout, new or shared. NULL with error.
-Pack *pack_find(CzProgram *program, const CzNode *filter, void *data, const OnednnDesc *plain,
-                const OnednnDesc *packed, GError **error);
+typedef struct {
+    const CzNode *filter;
+    const float *data;
+    const OnednnDesc *plain, *packed;
+    bool round; // to BF16 on the way
+} PackRequest;
+Pack *pack_find(CzProgram *program, const PackRequest *request, GError **error);
 bool pack_refresh(CzProgram *program, Pack *pack, GError **error);
 void pack_forget(CzProgram *program, const CzNode *effect); // its sources have changed
 void pack_free(CzProgram *program, Pack *pack);

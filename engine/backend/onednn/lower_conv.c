@@ -8,6 +8,7 @@
 #include <string.h>
 
 // What the three passes call by different names: the picture, the filter, the convolved picture.
+// Views are as the library sees them: F32 without data where BF16 pictures are copied (wide.c).
 typedef struct {
     const CzNode *node, *src, *filter, *dst; // one of them is node
     CzView src_view, filter_view, dst_view;
@@ -31,6 +32,10 @@ static Conv conv_of(const CzProgram *program, const Step *step)
         conv.kind = dnnl_backward_weights;
         conv.src = a, conv.filter = node, conv.dst = b;
         conv.src_view = step->src[0], conv.filter_view = step->dst, conv.dst_view = step->src[1];
+    }
+    if (step->conv.wide) {
+        conv.src_view.dtype = conv.dst_view.dtype = CZ_F32;
+        conv.src_view.data = conv.dst_view.data = DNNL_MEMORY_NONE;
     }
     return conv;
 }
@@ -213,13 +218,17 @@ static bool bind_filter(CzProgram *program, const Conv *conv, ConvStep *step,
                              MAX(conv->node->params.conv.groups, 1), dnnl_f32, true);
     if (!onednn_check(host, status, "describing a filter", error))
         goto out;
-    if (onednn_desc_equal(&wanted, &plain)) {
+    if (onednn_desc_equal(&wanted, &plain) && !step->wide) {
         status = onednn_memory_new(host, program->device->engine, &plain, conv->filter_view.data,
                                    &memory);
         ok = onednn_check(host, status, "binding a filter", error);
     } else {
-        step->pack =
-            pack_find(program, conv->filter, conv->filter_view.data, &plain, &wanted, error);
+        const PackRequest request = {.filter = conv->filter,
+                                     .data = conv->filter_view.data,
+                                     .plain = &plain,
+                                     .packed = &wanted,
+                                     .round = step->wide};
+        step->pack = pack_find(program, &request, error);
         ok = step->pack != NULL;
         memory = ok ? step->pack->to : NULL;
     }
@@ -341,7 +350,8 @@ static Residual choose_residual(const CzProgram *program, const Step *step, cons
     const CzConvParams *p = &conv->node->params.conv;
     if (conv->kind != dnnl_forward_inference || !p->has_residual)
         return RESIDUAL_NONE;
-    return step->src[2 + p->has_bias].data == step->dst.data ? RESIDUAL_SUM : RESIDUAL_ADD;
+    return step->conv.wide || step->src[2 + p->has_bias].data == step->dst.data ? RESIDUAL_SUM
+                                                                                : RESIDUAL_ADD;
 }
 
 // Against our own depthwise kernels, at the network's shapes, batch 16, one AVX-512 core: the
@@ -382,9 +392,16 @@ static bool choose(const CzProgram *program, Step *step, const Conv *conv, bool 
     return true;
 }
 
+static size_t wide_bytes(const CzView *view)
+{
+    return (cz_shape_count(view->shape) * sizeof(float) + 63) & ~(size_t)63;
+}
+
 bool conv_prepare(CzProgram *program, Step *step, bool own, bool *served, GError **error)
 {
     const CzHost *host = program->device->host;
+    const CzDtype dtype = step->src[0].dtype;
+    step->conv.wide = dtype == CZ_BF16 && !own && !onednn_isa_has(dnnl_cpu_isa_avx512_core_bf16);
     const Conv conv = conv_of(program, step);
     Residual residual;
     dnnl_primitive_desc_t pd = NULL;
@@ -394,6 +411,12 @@ bool conv_prepare(CzProgram *program, Step *step, bool own, bool *served, GError
     if (!pd)
         return true;
     bool ok = bind_all(program, &conv, step, pd, residual, error);
+    if (ok && step->conv.wide) {
+        step->conv.wide_src_offset = step->scratch_bytes;
+        step->scratch_bytes += wide_bytes(&conv.src_view);
+        step->conv.wide_dst_offset = step->scratch_bytes;
+        step->scratch_bytes += wide_bytes(&conv.dst_view);
+    }
     if (ok) {
         dnnl_status_t status =
             host->fault() ? dnnl_out_of_memory : dnnl_primitive_create(&step->conv.primitive, pd);
@@ -411,6 +434,44 @@ void conv_bind_scratch(CzProgram *program, Step *step)
         dnnl_memory_set_data_handle(c->scratchpad, program->scratch);
     if (c->packed)
         dnnl_memory_set_data_handle(c->packed, program->scratch + c->packed_offset);
+    for (int i = 0; c->wide && i < c->n_args; i++) {
+        const int arg = c->args[i].arg;
+        if (arg == DNNL_ARG_SRC || arg == DNNL_ARG_DIFF_SRC)
+            dnnl_memory_set_data_handle(c->args[i].memory, program->scratch + c->wide_src_offset);
+        if (arg == DNNL_ARG_DST || arg == DNNL_ARG_DIFF_DST)
+            dnnl_memory_set_data_handle(c->args[i].memory, program->scratch + c->wide_dst_offset);
+    }
+}
+
+static void load_view(CzProgram *program, size_t offset, const CzView *view)
+{
+    wide_load((float *)(program->scratch + offset), view->data, cz_shape_count(view->shape));
+}
+
+// What the primitive reads, before it runs.
+static void load_wide(CzProgram *program, Step *step)
+{
+    const ConvStep *c = &step->conv;
+    const CzConvParams *p = &step->node->params.conv;
+    if (step->node->op == CZ_OP_CONV2D_GRAD_SRC) {
+        load_view(program, c->wide_dst_offset, &step->src[0]);
+        return;
+    }
+    load_view(program, c->wide_src_offset, &step->src[0]);
+    if (step->node->op == CZ_OP_CONV2D_GRAD_FILTER)
+        load_view(program, c->wide_dst_offset, &step->src[1]);
+    else if (p->has_residual)
+        load_view(program, c->wide_dst_offset, &step->src[2 + p->has_bias]);
+}
+
+static void store_wide(CzProgram *program, Step *step)
+{
+    const ConvStep *c = &step->conv;
+    if (step->node->op == CZ_OP_CONV2D_GRAD_FILTER)
+        return;
+    const size_t offset = step->node->op == CZ_OP_CONV2D ? c->wide_dst_offset : c->wide_src_offset;
+    wide_store(step->dst.data, (const float *)(program->scratch + offset),
+               cz_shape_count(step->dst.shape));
 }
 
 bool conv_run(CzProgram *program, Step *step, GError **error)
@@ -423,7 +484,11 @@ bool conv_run(CzProgram *program, Step *step, GError **error)
     if (c->residual_bytes > 0)
         memcpy(step->dst.data, step->src[2 + step->node->params.conv.has_bias].data,
                c->residual_bytes);
+    if (c->wide)
+        load_wide(program, step);
     dnnl_status_t status = dnnl_primitive_execute(c->primitive, stream, c->n_args, c->args);
+    if (c->wide)
+        store_wide(program, step);
     if (status == dnnl_success && c->unpack) {
         dnnl_exec_arg_t args[2] = {{DNNL_ARG_FROM, c->packed}, {DNNL_ARG_TO, c->plain}};
         status = dnnl_primitive_execute(c->unpack, stream, 2, args);

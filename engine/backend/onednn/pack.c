@@ -7,40 +7,55 @@
 // node (optimizer) wrote the filter in between. BF16 steps get their filters rounded here.
 #include "lower.h"
 
-Pack *pack_find(CzProgram *program, const CzNode *filter, void *data, const OnednnDesc *plain,
-                const OnednnDesc *packed, GError **error)
+static bool fill(CzProgram *program, Pack *pack, const PackRequest *request, GError **error)
 {
     const CzHost *host = program->device->host;
+    dnnl_engine_t engine = program->device->engine;
+    const size_t n_bytes = onednn_desc_bytes(request->packed);
+    const size_t n_plain = request->round ? onednn_desc_bytes(request->plain) : 0;
+    float *from = (float *)request->data;
+    pack->data = host->memory_alloc(n_bytes, "a packed filter", error);
+    if (!pack->data)
+        return false;
+    if (request->round) {
+        pack->rounded = from = host->memory_alloc(n_plain, "a rounded filter", error);
+        if (!from)
+            return false;
+    }
+    program->pack_bytes += n_bytes + n_plain;
+    dnnl_status_t status = onednn_desc_copy(host, &pack->desc, request->packed);
+    if (status == dnnl_success)
+        status = onednn_memory_new(host, engine, request->plain, from, &pack->from);
+    if (status == dnnl_success)
+        status = onednn_memory_new(host, engine, request->packed, pack->data, &pack->to);
+    if (status == dnnl_success)
+        status = onednn_reorder_new(host, engine, request->plain, request->packed, &pack->reorder);
+    return onednn_check(host, status, "packing a filter", error);
+}
+
+Pack *pack_find(CzProgram *program, const PackRequest *request, GError **error)
+{
     for (guint i = 0; i < program->packs->len; i++) {
         Pack *pack = g_ptr_array_index(program->packs, i);
-        if (pack->filter == filter->id && onednn_desc_equal(&pack->desc, packed))
+        if (pack->filter == request->filter->id && !pack->rounded == !request->round &&
+            onednn_desc_equal(&pack->desc, request->packed))
             return pack;
     }
     Pack *pack = g_new0(Pack, 1);
-    pack->filter = filter->id;
-    pack->constant = program->plan->frozen && filter->op == CZ_OP_PARAM;
+    pack->filter = request->filter->id;
+    pack->constant = program->plan->frozen && request->filter->op == CZ_OP_PARAM;
+    pack->plain = request->data;
+    pack->n_elements = cz_shape_count(request->filter->shape);
     g_ptr_array_add(program->packs, pack);
-
-    dnnl_engine_t engine = program->device->engine;
-    const size_t n_bytes = onednn_desc_bytes(packed);
-    pack->data = host->memory_alloc(n_bytes, "a packed filter", error);
-    if (!pack->data)
-        return NULL;
-    program->pack_bytes += n_bytes;
-    dnnl_status_t status = onednn_desc_copy(host, &pack->desc, packed);
-    if (status == dnnl_success)
-        status = onednn_memory_new(host, engine, plain, data, &pack->from);
-    if (status == dnnl_success)
-        status = onednn_memory_new(host, engine, packed, pack->data, &pack->to);
-    if (status == dnnl_success)
-        status = onednn_reorder_new(host, engine, plain, packed, &pack->reorder);
-    return onednn_check(host, status, "packing a filter", error) ? pack : NULL;
+    return fill(program, pack, request, error) ? pack : NULL;
 }
 
 bool pack_refresh(CzProgram *program, Pack *pack, GError **error)
 {
     if (pack->run == program->run || (pack->constant && pack->run > 0))
         return true;
+    if (pack->rounded)
+        wide_round(pack->rounded, pack->plain, pack->n_elements);
     dnnl_exec_arg_t args[2] = {{DNNL_ARG_FROM, pack->from}, {DNNL_ARG_TO, pack->to}};
     dnnl_status_t status = dnnl_primitive_execute(pack->reorder, program->device->stream, 2, args);
     if (!onednn_check(program->device->host, status, "packing a filter", error))
@@ -69,5 +84,6 @@ void pack_free(CzProgram *program, Pack *pack)
         dnnl_memory_destroy(pack->to);
     onednn_desc_clear(&pack->desc);
     program->device->host->memory_free(pack->data);
+    program->device->host->memory_free(pack->rounded);
     g_free(pack);
 }
