@@ -176,8 +176,14 @@ bool train_recipe_load(TrainRecipe *recipe, const char *path, GError **error)
     for (char **section = sections; *section; section++) {
         g_auto(GStrv) names = g_key_file_get_keys(file, *section, NULL, NULL);
         for (char **name = names; name && *name; name++) {
-            g_autofree char *text = g_key_file_get_string(file, *section, *name, NULL);
-            if (!put(recipe, *section, *name, text ? text : "", folder, error)) {
+            // An unknown escape, or text that is not UTF-8; there may be a text beside the error.
+            g_autofree char *text = g_key_file_get_string(file, *section, *name, &local);
+            if (local) {
+                g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE, "recipe %s: %s.%s: %s", path,
+                            *section, *name, local->message);
+                return false;
+            }
+            if (!put(recipe, *section, *name, text, folder, error)) {
                 g_prefix_error(error, "recipe %s: ", path);
                 return false;
             }

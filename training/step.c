@@ -194,8 +194,6 @@ static bool start_state(void *user, const CzUnetTensor *tensor)
     g_autofree char *m = g_strconcat(TRAIN_M, tensor->name, NULL),
                     *v = g_strconcat(TRAIN_V, tensor->name, NULL);
     g_autofree char *ema = g_strconcat(TRAIN_EMA, tensor->name, NULL);
-    if (cz_store_has(starter->store, ema, NULL))
-        return true;
     float *data =
         cz_memory_alloc(cz_shape_count(tensor->shape) * sizeof *data, tensor->name, starter->error);
     bool done = data && cz_store_read(starter->store, tensor->name, data, starter->error) &&

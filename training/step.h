@@ -22,17 +22,18 @@ typedef struct {
 
 typedef struct TrainStep TrainStep;
 
-// Fills the store with starting weights (recipe's encoder, start, seed), moments and averages,
-// unless they are in it already (resume).
+// Fills an empty store with starting weights (recipe's encoder, start, seed), moments and averages.
+// CZ_ERROR_IO, FORMAT, MODEL (encoder, start), RECIPE (start is another network), MEMORY, BACKEND.
 bool train_step_start(CzStore *store, const TrainRecipe *recipe, GError **error);
-// device and store must outlive the step.
+// device, store and recipe must outlive the step. CZ_ERROR_MODEL (the store lacks a tensor), SHAPE,
+// BACKEND, MEMORY.
 TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRecipe *recipe,
                           GError **error);
 void train_step_free(TrainStep *step);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TrainStep, train_step_free)
 
 // lightness (batch, crop, crop, 1) L*/50 - 1; chroma (batch, crop/2, crop/2, 2) ab/100; index: the
-// step's number from 0. A loss that is not finite is no error: gate is 0 then.
+// step's number from 0. A loss that is not finite is no error: gate is 0 then. CZ_ERROR_BACKEND.
 bool train_step_run(TrainStep *step, const float *lightness, const float *chroma, int64_t index,
                     TrainScalars *scalars, GError **error);
 CzPlan *train_step_plan(TrainStep *step); // borrowed; for profiles

@@ -242,9 +242,9 @@ static void the_last_word_counts(void)
 
 static void broken_files_are_told_by_name(void)
 {
-    static const char *const texts[] = {"batch=3\n",         "[train]\nbach=3\n",
-                                        "[tain]\nbatch=3\n", "[train]\nbatch=0\n",
-                                        "[train\n",          "[train]\nbatch\n"};
+    static const char *const texts[] = {
+        "batch=3\n", "[train]\nbach=3\n", "[tain]\nbatch=3\n",     "[train]\nbatch=0\n",
+        "[train\n",  "[train]\nbatch\n",  "[model]\ntitle=a\\q\n", "[model]\ntitle=caf\xe9\n"};
     g_auto(Folder) folder = folder_new();
     TrainRecipe recipe;
 
