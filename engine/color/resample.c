@@ -14,7 +14,6 @@ struct CzAreaScaler {
     int32_t src_w, src_h, dst_w, dst_h;
     int n_channels;
     int32_t src_y, dst_y; // next row in, row being summed
-    double covered;       // of the row being summed, in source rows
     float *sum;           // src_w * n_channels
     float *result;        // dst_h * dst_w * n_channels
 };
