@@ -21,8 +21,7 @@ size_t cz_memory_now(void);
 size_t cz_memory_peak(void);
 
 // Fault injection for tests: every function that can fail for an outside reason asks
-// cz_fault(kind) first and fails if it answers TRUE. CZ_FAULT_<KIND>=n counted from
-// cz_fault_arm(); without arming it is one predictable branch.
+// cz_fault(kind) first and fails if it answers TRUE. Without arming it is one predictable branch.
 typedef enum { CZ_FAULT_MEMORY, CZ_FAULT_FILE, CZ_FAULT_BACKEND, CZ_FAULT_KINDS } CzFault;
 
 bool cz_fault(CzFault kind);
