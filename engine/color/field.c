@@ -32,6 +32,11 @@ bool cz_field_init(CzField *field, int32_t width, int32_t height, GError **error
     return true;
 }
 
+void cz_field_copy(CzField *dst, const CzField *src)
+{
+    memcpy(dst->c, src->c, 5 * (size_t)src->width * src->height * sizeof(float));
+}
+
 void cz_field_clear(CzField *field)
 {
     cz_memory_free(field->c); // all three are one block

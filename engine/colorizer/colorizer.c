@@ -77,6 +77,7 @@ void cz_chroma_free(CzChroma *chroma)
     if (!chroma)
         return;
     cz_field_clear(&chroma->field);
+    cz_ground_clear(&chroma->ground);
     g_free(chroma);
 }
 
@@ -155,7 +156,7 @@ static bool read_photo(CzWorker *worker, CzReducer *reducer, const CzPhoto *phot
 typedef struct {
     CzColorizer *colorizer;
     CzReducer *reducer;
-    CzField *field;
+    CzGround *ground;
     double done, share; // of all sizes: behind us, and of this one
     double told;        // last fraction that the host was told
 } PredictJob;
@@ -171,13 +172,14 @@ static bool report_network(void *user, double fraction)
     return cz_worker_report(job->colorizer->worker, READING + (1 - READING) * total);
 }
 
-// One size: its prediction, brought to the field's size, is added to field->c.
+// One size: its prediction, brought to the field's size, is added to the field's chroma.
 static bool predict_size(PredictJob *job, int index, GError **error)
 {
     int32_t w, h;
     cz_reducer_size(job->reducer, index, &w, &h);
     int32_t half_w = (w + 1) / 2, half_h = (h + 1) / 2;
-    CzField *field = job->field;
+    CzField *field = &job->ground->field;
+    CzFeatures *features = &job->ground->features[index];
     size_t n_field = (size_t)field->width * field->height;
     size_t n_in = (size_t)w * h, n_out = (size_t)half_w * half_h * 2;
     float *memory = cz_memory_alloc((n_in + n_out + 2 * n_field) * sizeof(float),
@@ -191,11 +193,14 @@ static bool predict_size(PredictJob *job, int index, GError **error)
     const CzProgress progress = {report_network, job};
     bool good =
         cz_progress_report(&progress, 0, error) &&
-        cz_network_run(job->colorizer->network, w, h, lightness, chroma, &progress, error) &&
+        cz_network_features_init(job->colorizer->network, w, h, features, error) &&
+        cz_network_run(job->colorizer->network, w, h, lightness, chroma, features, &progress,
+                       error) &&
         cz_resize_image(resized, field->width, field->height, chroma, half_w, half_h, 2, error);
     float weight = 100.0f / (float)cz_reducer_n_sizes(job->reducer);
     for (size_t i = 0; good && i < 2 * n_field; i++)
         field->c[i] += weight * resized[i];
+    job->ground->n_features += good;
     cz_memory_free(memory);
     return good;
 }
@@ -213,7 +218,7 @@ static void field_from_d65(CzField *field)
 static bool job_predict(void *data, GError **error)
 {
     PredictJob *job = data;
-    CzField *field = job->field;
+    CzField *field = &job->ground->field;
     int n_sizes = cz_reducer_n_sizes(job->reducer);
     double total = 0;
     int32_t w, h;
@@ -237,7 +242,7 @@ static bool job_predict(void *data, GError **error)
 }
 
 static bool predict_field(CzColorizer *colorizer, const CzPhoto *photo, CzReducer *reducer,
-                          CzField *field, const CzProgress *progress, GError **error)
+                          CzGround *ground, const CzProgress *progress, GError **error)
 {
     float *bands[2] = {cz_band_alloc(photo, error), NULL};
     bands[1] = bands[0] ? cz_band_alloc(photo, error) : NULL;
@@ -246,7 +251,7 @@ static bool predict_field(CzColorizer *colorizer, const CzPhoto *photo, CzReduce
     cz_memory_free(bands[1]);
     if (!good)
         return false;
-    PredictJob job = {.colorizer = colorizer, .reducer = reducer, .field = field};
+    PredictJob job = {.colorizer = colorizer, .reducer = reducer, .ground = ground};
     cz_worker_start(colorizer->worker, job_predict, &job);
     return cz_worker_wait(colorizer->worker, progress, error) &&
            cz_progress_report(progress, 1, error);
@@ -271,8 +276,26 @@ CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo,
     int32_t w, h;
     cz_reducer_field_size(reducer, &w, &h);
     if (!cz_field_init(&chroma->field, w, h, error) ||
-        !predict_field(colorizer, photo, reducer, &chroma->field, progress, error))
+        !cz_field_init(&chroma->ground.field, w, h, error) ||
+        !predict_field(colorizer, photo, reducer, &chroma->ground, progress, error))
         return NULL;
+    cz_field_copy(&chroma->field, &chroma->ground.field);
     chroma->tone = cz_reducer_tone(reducer);
     return g_steal_pointer(&chroma);
+}
+
+// ---- hints --------------------------------------------------------------------------------------
+
+bool cz_chroma_hint(CzChroma *chroma, const CzDab *dabs, size_t n, double reach, GError **error)
+{
+    if (!(reach >= 0 && reach <= 1)) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT, "reach is %g, allowed is 0 to 1", reach);
+        return false;
+    }
+    // Most photographs never get a hint.
+    if (n > 0 && !chroma->ground.lengths &&
+        !cz_ground_finish(&chroma->ground, chroma->width, chroma->height, error))
+        return false;
+    CzHintKernel kernel = cz_hint_kernel(reach);
+    return cz_hints_spread(&chroma->ground, dabs, n, &kernel, &chroma->field, error);
 }

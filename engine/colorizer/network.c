@@ -23,7 +23,8 @@ typedef struct {
     int32_t w, h;
     CzGraph *graph;
     CzPlan *plan;
-    CzValue input, chroma;
+    CzValue input;
+    CzUnetOutput output;
 } SizedPlan;
 
 struct CzNetwork {
@@ -206,10 +207,11 @@ static bool plan_init(SizedPlan *sized, const CzNetwork *network, int32_t w, int
     sized->input = cz_input(sized->graph, "lightness", cz_shape(1, 1, h, w));
     CzUnetOutput output = cz_unet_build(sized->graph, sized->input, &network->params,
                                         network->bf16 ? CZ_BF16 : CZ_F32);
-    sized->chroma = output.chroma;
+    sized->output = output;
+    const CzValue outputs[] = {output.chroma, output.features};
     const CzPlanOptions options = {.frozen = true};
-    sized->plan = cz_plan_new(network->device, network->store, sized->graph, &sized->chroma, 1,
-                              &options, error);
+    sized->plan =
+        cz_plan_new(network->device, network->store, sized->graph, outputs, 2, &options, error);
     return sized->plan != NULL;
 }
 
@@ -232,32 +234,47 @@ static const SizedPlan *plan_get(CzNetwork *network, int32_t w, int32_t h, GErro
     return &network->plans[network->n_plans++];
 }
 
-static bool run_once(CzNetwork *network, int32_t w, int32_t h, const float *lightness,
-                     float *chroma, const CzProgress *progress, GError **error)
+static bool check_numbers(const CzNetwork *network, const float *values, size_t n, GError **error)
 {
-    const SizedPlan *sized = plan_get(network, w, h, error);
-    size_t n_in = (size_t)w * h, n_out = (size_t)((w + 1) / 2) * ((h + 1) / 2) * 2;
-    if (!sized || !cz_plan_write(sized->plan, sized->input, lightness, n_in, error) ||
-        !cz_plan_run(sized->plan, progress, error) ||
-        !cz_plan_read(sized->plan, sized->chroma, chroma, n_out, error))
-        return false;
-    for (size_t i = 0; i < n_out; i++) {
-        if (isfinite(chroma[i]))
+    for (size_t i = 0; i < n; i++) {
+        if (isfinite(values[i]))
             continue;
         g_set_error(error, CZ_ERROR, CZ_ERROR_NUMERIC,
                     "%s: the network gives no number at value %zu of %zu",
-                    cz_model_file_path(network->file), i, n_out);
+                    cz_model_file_path(network->file), i, n);
         return false;
     }
     return true;
 }
 
+static bool run_once(CzNetwork *network, int32_t w, int32_t h, const float *lightness,
+                     float *chroma, CzFeatures *features, const CzProgress *progress,
+                     GError **error)
+{
+    const SizedPlan *sized = plan_get(network, w, h, error);
+    size_t n_in = (size_t)w * h, n_out = (size_t)((w + 1) / 2) * ((h + 1) / 2) * 2;
+    size_t n_features = (size_t)features->width * features->height * features->channels;
+    if (!sized || !cz_plan_write(sized->plan, sized->input, lightness, n_in, error) ||
+        !cz_plan_run(sized->plan, progress, error) ||
+        !cz_plan_read(sized->plan, sized->output.chroma, chroma, n_out, error) ||
+        !cz_plan_read(sized->plan, sized->output.features, features->data, n_features, error))
+        return false;
+    return check_numbers(network, chroma, n_out, error) &&
+           check_numbers(network, features->data, n_features, error);
+}
+
+bool cz_network_features_init(const CzNetwork *network, int32_t w, int32_t h, CzFeatures *features,
+                              GError **error)
+{
+    return cz_features_init(features, (w + 7) / 8, (h + 7) / 8, network->params.widths[1], error);
+}
+
 bool cz_network_run(CzNetwork *network, int32_t w, int32_t h, const float *lightness, float *chroma,
-                    const CzProgress *progress, GError **error)
+                    CzFeatures *features, const CzProgress *progress, GError **error)
 {
     for (;;) {
         GError *cause = NULL;
-        if (run_once(network, w, h, lightness, chroma, progress, &cause))
+        if (run_once(network, w, h, lightness, chroma, features, progress, &cause))
             return true;
         if (!move_on(network, cause)) {
             g_propagate_error(error, cause);

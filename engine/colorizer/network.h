@@ -7,6 +7,8 @@
 #include <cz/backend.h>
 #include <cz/unet.h>
 
+#include "color/features.h"
+
 typedef struct CzNetwork CzNetwork;
 
 #define CZ_MAX_WORKING_SIZES 8
@@ -24,8 +26,12 @@ void cz_network_free(CzNetwork *network); // accepts NULL
 const CzNetworkUse *cz_network_use(const CzNetwork *network);
 const CzDeviceInfo *cz_network_device(const CzNetwork *network); // may change in a run
 
-// lightness: h * w of L*/50 - 1; chroma (out): ((h + 1) / 2) * ((w + 1) / 2) * 2 of a*b*/100.
+bool cz_network_features_init(const CzNetwork *network, int32_t w, int32_t h, CzFeatures *features,
+                              GError **error); // CZ_ERROR_MEMORY
+
+// lightness: h * w of L*/50 - 1; chroma (out): ((h + 1) / 2) * ((w + 1) / 2) * 2 of a*b*/100;
+// features (out): what cz_network_features_init made for this size.
 // A device that cannot compile the network is left for the next one, if it was chosen by "auto";
 // one that is out of memory is left for the CPU.
 bool cz_network_run(CzNetwork *network, int32_t w, int32_t h, const float *lightness, float *chroma,
-                    const CzProgress *progress, GError **error);
+                    CzFeatures *features, const CzProgress *progress, GError **error);

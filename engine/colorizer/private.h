@@ -4,6 +4,7 @@
 
 #include <cz/colorizer.h>
 
+#include "color/hints.h"
 #include "color/tone.h"
 #include "colorizer/network.h"
 #include "colorizer/worker.h"
@@ -14,7 +15,8 @@ struct CzColorizer {
 };
 
 struct CzChroma {
-    CzField field;
+    CzField field; // with the hints
+    CzGround ground;
     CzTone tone; // of the photograph itself
     int32_t width, height; // of the photograph
 };

@@ -24,6 +24,7 @@ typedef struct {
 
 // Allocates the maps (uninitialised). CZ_ERROR_MEMORY.
 bool cz_field_init(CzField *field, int32_t width, int32_t height, GError **error);
+void cz_field_copy(CzField *dst, const CzField *src); // of the same size
 void cz_field_clear(CzField *field); // accepts a zeroed field
 void cz_field_slopes(CzField *field, float epsilon); // s from c and l
 

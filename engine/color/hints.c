@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// Hints spread over a field.
+//
+// Features lie at an eighth of the working size and are meant to be enlarged bilinearly to the
+// field's. A dot product with the enlarged features is the enlarged dot product, so that only dot
+// products are ever enlarged: |f - g|^2 = |f|^2 + |g|^2 - 2 f g, with |f|^2 kept in the ground.
+#include "color/hints.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <cz/color.h>
+#include <cz/error.h>
+#include <cz/memory.h>
+
+#include "base/clones.h"
+#include "color/cholesky.h"
+#include "color/transfer.h"
+
+#define MOST_DABS    1024
+#define LEAST_WEIGHT 0.05f
+// Sweeps of the last correction: dabs in one place of the field share it.
+#define SWEEPS 8
+
+CzHintKernel cz_hint_kernel(double reach)
+{
+    float wider = (float)exp2(2 * (2 * reach - 1));
+    return (CzHintKernel){4, 1.5f * wider, 100, 0.02f};
+}
+
+// ---- the field at a dab -------------------------------------------------------------------------
+
+// The four places around a dab and their weights: what the field gives there is linear in c.
+typedef struct {
+    size_t places[4];
+    float weights[4], squares; // squares: sum of squared weights
+} Corners;
+
+static Corners corners_of(const CzField *field, const CzDab *dab)
+{
+    CzBetween column = cz_between(dab->x, field->width), row = cz_between(dab->y, field->height);
+    Corners corners = {.squares = 0};
+    for (int k = 0; k < 4; k++) {
+        size_t y = k / 2 ? row.second : row.first, x = k % 2 ? column.second : column.first;
+        corners.places[k] = y * field->width + x;
+        corners.weights[k] =
+            (k / 2 ? row.weight : 1 - row.weight) * (k % 2 ? column.weight : 1 - column.weight);
+        corners.squares += corners.weights[k] * corners.weights[k];
+    }
+    return corners;
+}
+
+// The formula of field.h at one place.
+static void field_at(const CzField *field, const Corners *corners, float lightness, float ab[2],
+                     float *field_l)
+{
+    float l = 0, c[2] = {0}, s[2] = {0};
+    for (int k = 0; k < 4; k++) {
+        size_t i = corners->places[k];
+        float w = corners->weights[k];
+        l += w * field->l[i];
+        for (int channel = 0; channel < 2; channel++) {
+            c[channel] += w * field->c[2 * i + channel];
+            s[channel] += w * field->s[2 * i + channel];
+        }
+    }
+    for (int channel = 0; channel < 2; channel++)
+        ab[channel] = c[channel] + s[channel] * (lightness - l);
+    if (field_l)
+        *field_l = l;
+}
+
+// ---- the regression -----------------------------------------------------------------------------
+
+// One dab as the regression sees it.
+typedef struct {
+    Corners corners;
+    float x, y;       // in shorter sides
+    float l, field_l; // of the photograph under the dab, and of the field there
+    float a, b;       // wanted, inside the gamut
+    float weight, length;
+    const float *features; // of all maps, one after the other
+} Point;
+
+typedef struct {
+    const CzGround *ground;
+    const CzHintKernel *kernel;
+    size_t n_points, n_features; // n_features: of one point
+    Point *points;
+    float *features;
+    double *matrix, *alpha; // n_points^2, n_points * 2
+    float *coarse;          // dots at the size of the features, of all maps one after the other
+    float *mixed, *row;     // dots at one row of the field: at the features' width, at the field's
+    float *residual[2];     // planes of the field's size
+    int32_t *firsts;        // of all maps: cz_between() of each column of the field
+    float *weights;
+    void *memory;
+} Regression;
+
+static size_t aligned(size_t n_bytes)
+{
+    return (n_bytes + 63) & ~(size_t)63;
+}
+
+// One block: every call needs the same few, and a brush moves often.
+static bool regression_alloc(Regression *r, GError **error)
+{
+    const CzGround *ground = r->ground;
+    size_t n = r->n_points, width = ground->field.width, n_maps = ground->n_features;
+    size_t n_field = width * ground->field.height, coarse = 1, widest = 1;
+    r->n_features = 1;
+    for (size_t m = 0; m < n_maps; m++) {
+        const CzFeatures *features = &ground->features[m];
+        r->n_features += features->channels;
+        coarse += (size_t)features->width * features->height;
+        widest = MAX(widest, (size_t)features->width);
+    }
+    const size_t sizes[] = {n * sizeof(Point),
+                            n * r->n_features * sizeof(float),
+                            n * n * sizeof(double),
+                            2 * n * sizeof(double),
+                            coarse * sizeof(float),
+                            (widest + 1) * sizeof(float),
+                            width * sizeof(float),
+                            n_field * sizeof(float),
+                            n_field * sizeof(float),
+                            (n_maps + 1) * width * sizeof(int32_t),
+                            (n_maps + 1) * width * sizeof(float)};
+    void **const parts[] = {(void **)&r->points, (void **)&r->features,    (void **)&r->matrix,
+                            (void **)&r->alpha,  (void **)&r->coarse,      (void **)&r->mixed,
+                            (void **)&r->row,    (void **)&r->residual[0], (void **)&r->residual[1],
+                            (void **)&r->firsts, (void **)&r->weights};
+    size_t total = 0;
+    for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++)
+        total += aligned(sizes[i]);
+    char *memory = r->memory = cz_memory_alloc(total, "the regression of hints", error);
+    for (size_t i = 0; memory && i < G_N_ELEMENTS(sizes); i++) {
+        *parts[i] = memory;
+        memory += aligned(sizes[i]);
+    }
+    return memory != NULL;
+}
+
+static bool point_init(Regression *r, size_t index, const CzDab *dab, GError **error)
+{
+    const CzGround *ground = r->ground;
+    Point *point = &r->points[index];
+    float *features = r->features + index * r->n_features;
+    float lab[3] = {dab->l, dab->a, dab->b};
+    if (!isfinite(dab->x + dab->y + dab->l + dab->a + dab->b) || !(dab->weight > 0)) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_NUMERIC,
+                    "hint %zu: expected finite numbers and a weight above 0", index);
+        return false;
+    }
+    cz_lab_into_gamut(lab, 1);
+    *point = (Point){.corners = corners_of(&ground->field, dab),
+                     .x = CLAMP(dab->x, 0, 1) * ground->width,
+                     .y = CLAMP(dab->y, 0, 1) * ground->height,
+                     .l = dab->l,
+                     .a = lab[1],
+                     .b = lab[2],
+                     .weight = CLAMP(dab->weight, LEAST_WEIGHT, 1),
+                     .features = features};
+    float ab[2];
+    field_at(&ground->field, &point->corners, dab->l, ab, &point->field_l);
+    r->alpha[2 * index] = point->a - ab[0];
+    r->alpha[2 * index + 1] = point->b - ab[1];
+    for (int m = 0; m < ground->n_features; m++) {
+        cz_features_at(&ground->features[m], dab->x, dab->y, features);
+        features += ground->features[m].channels;
+    }
+    point->length = cz_features_dot(point->features, point->features, features - point->features) /
+                    (float)MAX(ground->n_features, 1);
+    return true;
+}
+
+static double kernel_of(const Regression *r, const Point *p, const Point *q)
+{
+    float product = cz_features_dot(p->features, q->features, r->n_features - 1) /
+                    (float)MAX(r->ground->n_features, 1);
+    double feature = sqrt(fmax(0, p->length + q->length - 2 * product));
+    double place = hypot(p->x - q->x, p->y - q->y);
+    double lightness = fabs(p->field_l - q->field_l);
+    return exp(-feature / r->kernel->feature - place / r->kernel->place -
+               lightness / r->kernel->lightness);
+}
+
+static bool solve(Regression *r, GError **error)
+{
+    size_t n = r->n_points;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < i; j++)
+            r->matrix[i * n + j] = kernel_of(r, &r->points[i], &r->points[j]);
+        r->matrix[i * n + i] = 1 + r->kernel->noise / r->points[i].weight;
+    }
+    if (cz_cholesky_solve(r->matrix, n, r->alpha, 2))
+        return true;
+    g_set_error(error, CZ_ERROR, CZ_ERROR_NUMERIC, "the %zu hints contradict each other", n);
+    return false;
+}
+
+// ---- spreading ----------------------------------------------------------------------------------
+
+// e^x for x <= 0 to 2e-7 of its value: 2^n by the exponent's bits, the rest by a polynomial
+// (Taylor's of e^y for |y| <= ln 2 / 2).
+CURVE float curve_exp(float x)
+{
+    x = x > -80 ? x : -80;
+    float n = floorf(x * 1.44269504f + 0.5f);
+    float y = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    float e =
+        1 + y * (1 + y * (0.5f +
+                          y * (1.0f / 6 + y * (1.0f / 24 + y * (1.0f / 120 + y * (1.0f / 720))))));
+    return e * curve_float(((int32_t)n + 127) << 23);
+}
+
+typedef struct {
+    float length, x, step, dy_squared, field_l; // x: of the row's first place
+    float feature, place, lightness;            // one over the widths
+    float alpha_a, alpha_b;
+} RowKernel;
+
+CZ_CLONES static void add_row(const RowKernel *kernel, const float *restrict product,
+                              const float *restrict lengths, const float *restrict l, int32_t n,
+                              float *restrict a, float *restrict b)
+{
+    const RowKernel k = *kernel;
+    for (int32_t i = 0; i < n; i++) {
+        float feature = lengths[i] + k.length - 2 * product[i];
+        float dx = k.x + k.step * (float)i;
+        float sum = sqrtf(feature > 0 ? feature : 0) * k.feature +
+                    sqrtf(dx * dx + k.dy_squared) * k.place + fabsf(l[i] - k.field_l) * k.lightness;
+        float value = curve_exp(-sum);
+        a[i] += k.alpha_a * value;
+        b[i] += k.alpha_b * value;
+    }
+}
+
+CZ_CLONES static void add_enlarged(const float *restrict src, const int32_t *restrict firsts,
+                                   const float *restrict weights, float scale, int32_t n,
+                                   float *restrict dst)
+{
+    for (int32_t i = 0; i < n; i++) {
+        float left = src[firsts[i]], right = src[firsts[i] + 1];
+        dst[i] += scale * (left + weights[i] * (right - left));
+    }
+}
+
+// CzBetween the two rows of dots around a row of the field; the last is repeated, as what follows
+// it is read with weight 0.
+static void mix_rows(const float *dots, const CzFeatures *features, CzBetween rows, float *dst)
+{
+    const float *top = dots + (size_t)rows.first * features->width;
+    const float *bottom = dots + (size_t)rows.second * features->width;
+    for (int32_t i = 0; i < features->width; i++)
+        dst[i] = top[i] + rows.weight * (bottom[i] - top[i]);
+    dst[features->width] = dst[features->width - 1];
+}
+
+// Dot products with the features at one row of the field, mean over the maps.
+static void product_row(Regression *r, double place)
+{
+    const CzGround *ground = r->ground;
+    const float *coarse = r->coarse;
+    int32_t width = ground->field.width;
+    memset(r->row, 0, (size_t)width * sizeof(float));
+    for (int m = 0; m < ground->n_features; m++) {
+        const CzFeatures *features = &ground->features[m];
+        mix_rows(coarse, features, cz_between(place, features->height), r->mixed);
+        add_enlarged(r->mixed, r->firsts + m * width, r->weights + m * width,
+                     1 / (float)ground->n_features, width, r->row);
+        coarse += (size_t)features->width * features->height;
+    }
+}
+
+static void columns_init(Regression *r)
+{
+    const CzGround *ground = r->ground;
+    int32_t width = ground->field.width;
+    for (int m = 0; m < ground->n_features; m++)
+        for (int32_t x = 0; x < width; x++) {
+            CzBetween at = cz_between((x + 0.5) / width, ground->features[m].width);
+            r->firsts[m * width + x] = at.first;
+            r->weights[m * width + x] = at.weight;
+        }
+}
+
+// Adds one point's share to the residuals of the whole field.
+static void spread_point(Regression *r, const Point *point, const double alpha[2])
+{
+    const CzGround *ground = r->ground;
+    const CzField *field = &ground->field;
+    const float *of = point->features;
+    float *coarse = r->coarse;
+    for (int m = 0; m < ground->n_features; m++) {
+        cz_features_dots(&ground->features[m], of, coarse);
+        of += ground->features[m].channels;
+        coarse += (size_t)ground->features[m].width * ground->features[m].height;
+    }
+    RowKernel kernel = {.length = point->length,
+                        .step = ground->width / (float)field->width,
+                        .field_l = point->field_l,
+                        .feature = 1 / r->kernel->feature,
+                        .place = 1 / r->kernel->place,
+                        .lightness = 1 / r->kernel->lightness,
+                        .alpha_a = (float)alpha[0],
+                        .alpha_b = (float)alpha[1]};
+    kernel.x = 0.5f * kernel.step - point->x;
+    for (int32_t y = 0; y < field->height; y++) {
+        double place = (y + 0.5) / field->height;
+        float dy = (float)place * ground->height - point->y;
+        size_t at = (size_t)y * field->width;
+        kernel.dy_squared = dy * dy;
+        product_row(r, place);
+        add_row(&kernel, r->row, ground->lengths + at, field->l + at, field->width,
+                r->residual[0] + at, r->residual[1] + at);
+    }
+}
+
+// What the regression leaves at the dabs: its noise, and that the field is bilinear between its
+// places while the kernel has a peak. Each dab takes its own back from the four places around it
+// (Kaczmarz's method: the least change that does).
+static void correct(const Regression *r, CzField *field)
+{
+    for (int sweep = 0; sweep < SWEEPS; sweep++)
+        for (size_t i = 0; i < r->n_points; i++) {
+            const Point *point = &r->points[i];
+            const Corners *corners = &point->corners;
+            float ab[2], factor = point->weight / corners->squares;
+            field_at(field, corners, point->l, ab, NULL);
+            for (int k = 0; k < 4; k++) {
+                float *c = field->c + 2 * corners->places[k];
+                c[0] += factor * corners->weights[k] * (point->a - ab[0]);
+                c[1] += factor * corners->weights[k] * (point->b - ab[1]);
+            }
+        }
+}
+
+static void spread(Regression *r, CzField *field)
+{
+    size_t n = (size_t)field->width * field->height;
+    columns_init(r);
+    memset(r->residual[0], 0, n * sizeof(float));
+    memset(r->residual[1], 0, n * sizeof(float));
+    for (size_t i = 0; i < r->n_points; i++)
+        spread_point(r, &r->points[i], r->alpha + 2 * i);
+    cz_field_copy(field, &r->ground->field);
+    for (size_t i = 0; i < n; i++) {
+        field->c[2 * i] += r->residual[0][i];
+        field->c[2 * i + 1] += r->residual[1][i];
+    }
+    cz_field_slopes(field, CZ_FIELD_EPSILON);
+    correct(r, field);
+}
+
+bool cz_hints_spread(const CzGround *ground, const CzDab *dabs, size_t n_dabs,
+                     const CzHintKernel *kernel, CzField *field, GError **error)
+{
+    Regression r = {.ground = ground, .kernel = kernel, .n_points = n_dabs};
+    if (n_dabs == 0) {
+        cz_field_copy(field, &ground->field);
+        return true;
+    }
+    if (n_dabs > MOST_DABS) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT, "expected at most %d hints, found %zu",
+                    MOST_DABS, n_dabs);
+        return false;
+    }
+    bool good = regression_alloc(&r, error);
+    for (size_t i = 0; good && i < n_dabs; i++)
+        good = point_init(&r, i, &dabs[i], error);
+    good = good && solve(&r, error);
+    if (good)
+        spread(&r, field);
+    cz_memory_free(r.memory);
+    return good;
+}

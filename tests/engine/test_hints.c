@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// Hints: dabs from painted pictures, the regression against its formula, and the whole way.
+#include <cz/hints.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cz/color.h>
+#include <cz/error.h>
+#include <cz/memory.h>
+#include <cz/rng.h>
+
+#include "color/hints.h"
+#include "weights.h"
+
+static char *folder;
+static CzColorizer *shared;
+
+// ---- pictures made while they are read ----------------------------------------------------------
+
+typedef struct {
+    int32_t x, y, side;
+    float r, g, b, alpha;
+} Stroke;
+
+typedef struct {
+    CzPhoto photo;
+    CzHintPicture picture;
+    const Stroke *strokes;
+    size_t n_strokes;
+    bool noise; // every pixel is a hint of its own
+    bool fail;
+    int n_photo_reads;
+} Canvas;
+
+// Dark at the left, bright at the right, with waves.
+static bool read_photo(void *user, int32_t y, int32_t n_rows, float *rgb, GError **error)
+{
+    Canvas *canvas = user;
+    int32_t w = canvas->photo.width;
+    canvas->n_photo_reads++;
+    for (int32_t i = 0; i < n_rows; i++)
+        for (int32_t x = 0; x < w; x++)
+            for (int k = 0; k < 3; k++)
+                rgb[3 * ((size_t)i * w + x) + k] =
+                    0.2f + 0.5f * (float)x / (float)w + 0.1f * sinf((float)(y + i) * 0.05f);
+    return true;
+}
+
+static bool read_hints(void *user, int32_t y, int32_t n_rows, float *rgba, GError **error)
+{
+    const Canvas *canvas = user;
+    int32_t w = canvas->photo.width;
+    if (canvas->fail) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "the layer is gone");
+        return false;
+    }
+    memset(rgba, 0, (size_t)n_rows * w * 4 * sizeof *rgba);
+    CzRng rng = cz_rng(1, (uint64_t)y);
+    for (size_t i = 0; canvas->noise && i < (size_t)n_rows * w * 4; i++)
+        rgba[i] = cz_rng_uniform(&rng);
+    for (size_t s = 0; s < canvas->n_strokes; s++) {
+        const Stroke *stroke = &canvas->strokes[s];
+        for (int32_t j = MAX(y, stroke->y); j < MIN(y + n_rows, stroke->y + stroke->side); j++)
+            for (int32_t x = stroke->x; x < MIN(w, stroke->x + stroke->side); x++) {
+                const float pixel[4] = {stroke->r, stroke->g, stroke->b, stroke->alpha};
+                memcpy(rgba + 4 * ((size_t)(j - y) * w + x), pixel, sizeof pixel);
+            }
+    }
+    return true;
+}
+
+static void canvas_init(Canvas *canvas, int32_t width, int32_t height, const Stroke *strokes,
+                        size_t n)
+{
+    *canvas = (Canvas){.photo = {width, height, read_photo, NULL, canvas},
+                       .picture = {read_hints, canvas},
+                       .strokes = strokes,
+                       .n_strokes = n};
+}
+
+static size_t gather(Canvas *canvas, CzDab *dabs)
+{
+    g_autoptr(GError) error = NULL;
+    size_t n = 0;
+    g_assert_true(cz_dabs_gather(&canvas->photo, &canvas->picture, NULL, dabs, &n, &error));
+    g_assert_no_error(error);
+    for (size_t i = 0; i < n; i++)
+        g_assert_true(dabs[i].x >= 0 && dabs[i].x <= 1 && dabs[i].y >= 0 && dabs[i].y <= 1 &&
+                      dabs[i].weight > 0 && dabs[i].weight <= 1);
+    return n;
+}
+
+// ---- dabs ---------------------------------------------------------------------------------------
+
+static void a_small_dab_counts_as_a_large_one(void)
+{
+    static const Stroke strokes[] = {{4000, 1000, 6, 0.8f, 0.1f, 0.1f, 1},
+                                     {500, 2000, 800, 0.1f, 0.2f, 0.8f, 1}};
+    Canvas canvas;
+    CzDab dabs[CZ_MAX_DABS];
+    float red[3] = {0.8f, 0.1f, 0.1f};
+    canvas_init(&canvas, 6000, 4000, strokes, 2);
+    size_t n = gather(&canvas, dabs), n_small = 0;
+    g_test_message("%zu dabs", n);
+    cz_rgb_to_lab(red, red, 1);
+    for (size_t i = 0; i < n; i++) {
+        if (fabsf(dabs[i].a - red[1]) > 0.01f)
+            continue;
+        n_small++;
+        g_assert_cmpfloat_with_epsilon(dabs[i].x, 4003.0 / 6000, 1e-5);
+        g_assert_cmpfloat_with_epsilon(dabs[i].y, 1003.0 / 4000, 1e-5);
+        g_assert_cmpfloat_with_epsilon(dabs[i].b, red[2], 0.01);
+        g_assert_true(dabs[i].weight == 1);
+    }
+    g_assert_cmpuint(n_small, ==, 1);
+    g_assert_cmpuint(n, >, 6); // the large one is several
+    g_assert_cmpuint(n, <, 60);
+    g_assert_cmpint(canvas.n_photo_reads, <, 40); // only where there are hints
+}
+
+static void neighbours_of_other_colors_stay_apart(void)
+{
+    static const Stroke strokes[] = {{3000, 1000, 8, 0.8f, 0.1f, 0.1f, 1},
+                                     {3010, 1000, 8, 0.1f, 0.2f, 0.8f, 0.4f}};
+    Canvas canvas;
+    CzDab dabs[CZ_MAX_DABS];
+    canvas_init(&canvas, 6000, 4000, strokes, 2);
+    g_assert_cmpuint(gather(&canvas, dabs), ==, 2);
+    int red = dabs[0].b > 0 ? 0 : 1;
+    g_assert_cmpfloat(dabs[red].a, >, 30);
+    g_assert_cmpfloat(dabs[1 - red].b, <, -40);
+    g_assert_true(dabs[red].weight == 1 && dabs[1 - red].weight == 0.4f);
+}
+
+static void any_painting_gives_a_bounded_number(void)
+{
+    Canvas canvas;
+    CzDab dabs[CZ_MAX_DABS], again[CZ_MAX_DABS];
+    canvas_init(&canvas, 900, 700, NULL, 0);
+    g_assert_cmpuint(gather(&canvas, dabs), ==, 0);
+    g_assert_cmpint(canvas.n_photo_reads, ==, 0);
+    canvas.noise = true;
+    size_t n = gather(&canvas, dabs);
+    g_test_message("%zu dabs", n);
+    g_assert_true(n > 50 && n <= CZ_MAX_DABS);
+    g_assert_cmpuint(gather(&canvas, again), ==, n);
+    g_assert_cmpmem(dabs, n * sizeof *dabs, again, n * sizeof *again);
+}
+
+static bool stop(void *user, double fraction)
+{
+    return fraction < 0.5;
+}
+
+static void gathering_fails_with_a_sentence(void)
+{
+    static const Stroke stroke = {100, 100, 50, 0.8f, 0.1f, 0.1f, 1};
+    static const CzProgress progress = {stop, NULL};
+    Canvas canvas;
+    CzDab dabs[CZ_MAX_DABS];
+    size_t n = 77, before = cz_memory_now();
+    canvas_init(&canvas, 900, 700, &stroke, 1);
+    for (unsigned long at = 1; at <= 9; at++) {
+        g_autoptr(GError) error = NULL;
+        canvas.fail = at == 8;
+        if (at < 8)
+            cz_fault_arm(CZ_FAULT_MEMORY, at);
+        g_assert_false(cz_dabs_gather(&canvas.photo, &canvas.picture, at == 9 ? &progress : NULL,
+                                      dabs, &n, &error));
+        cz_fault_arm(CZ_FAULT_MEMORY, 0);
+        int code = at < 8 ? CZ_ERROR_MEMORY : at == 8 ? CZ_ERROR_IO : CZ_ERROR_CANCELLED;
+        g_assert_error(error, CZ_ERROR, code);
+        g_assert_cmpuint(n, ==, 77);
+    }
+    g_assert_cmpuint(cz_memory_now(), ==, before);
+}
+
+// ---- the regression -----------------------------------------------------------------------------
+
+static void ground_init(CzGround *ground, int32_t w, int32_t h, int n_maps)
+{
+    memset(ground, 0, sizeof *ground);
+    CzRng rng = cz_rng(7, 0);
+    g_assert_true(cz_field_init(&ground->field, w, h, NULL));
+    for (int32_t i = 0; i < w * h; i++) {
+        ground->field.l[i] = 30 + 40 * cz_rng_uniform(&rng);
+        ground->field.c[2 * i] = 5 * cz_rng_normal(&rng);
+        ground->field.c[2 * i + 1] = 5 * cz_rng_normal(&rng);
+    }
+    cz_field_slopes(&ground->field, CZ_FIELD_EPSILON);
+    for (int m = 0; m < n_maps; m++) {
+        CzFeatures *f = &ground->features[m];
+        g_assert_true(cz_features_init(f, w / 4 + m, h / 4 + m, 11, NULL));
+        for (int32_t i = 0; i < f->width * f->height * 11; i++)
+            f->data[i] = 3 + cz_rng_normal(&rng);
+    }
+    ground->n_features = n_maps;
+    g_assert_true(cz_ground_finish(ground, 10 * w, 10 * h, NULL));
+}
+
+// Distances in double, features enlarged as pictures are.
+static double kernel_at(const CzGround *ground, const CzHintKernel *k, double x, double y, double l,
+                        double x2, double y2, double l2)
+{
+    double square = 0;
+    for (int m = 0; m < ground->n_features; m++) {
+        float p[11], q[11];
+        cz_features_at(&ground->features[m], x, y, p);
+        cz_features_at(&ground->features[m], x2, y2, q);
+        for (int c = 0; c < 11; c++)
+            square += pow((double)p[c] - q[c], 2) / ground->n_features;
+    }
+    double place = hypot((x - x2) * ground->width, (y - y2) * ground->height);
+    return exp(-sqrt(square) / k->feature - place / k->place - fabs(l - l2) / k->lightness);
+}
+
+// Dabs in the middle of places of the field, so that L* and prediction there are the maps'.
+static CzDab dab_on(const CzGround *ground, int32_t x, int32_t y, float a, float b)
+{
+    const CzField *field = &ground->field;
+    return (CzDab){((float)x + 0.5f) / (float)field->width,
+                   ((float)y + 0.5f) / (float)field->height,
+                   field->l[y * field->width + x],
+                   a,
+                   b,
+                   1};
+}
+
+static void residuals_are_the_formula_s(void)
+{
+    const CzHintKernel kernel = {1.5f, 0.7f, 40, 1e-5f};
+    CzGround ground;
+    CzField field;
+    ground_init(&ground, 48, 32, 3);
+    g_assert_true(cz_field_init(&field, 48, 32, NULL));
+    const CzDab dabs[2] = {dab_on(&ground, 10, 8, 12, 3), dab_on(&ground, 30, 20, -9, 6)};
+    g_assert_true(cz_hints_spread(&ground, dabs, 2, &kernel, &field, NULL));
+    const size_t at[2] = {8 * 48 + 10, 20 * 48 + 30};
+    double r0 = dabs[0].a - ground.field.c[2 * at[0]], r1 = dabs[1].a - ground.field.c[2 * at[1]];
+    double k01 = kernel_at(&ground, &kernel, dabs[0].x, dabs[0].y, dabs[0].l, dabs[1].x, dabs[1].y,
+                           dabs[1].l);
+    double d = 1 + (double)kernel.noise, det = d * d - k01 * k01;
+    double alpha[2] = {(d * r0 - k01 * r1) / det, (d * r1 - k01 * r0) / det};
+    double worst = 0;
+    for (int32_t i = 0; i < 48 * 32; i++) {
+        double x = (i % 48 + 0.5) / 48, y = (i / 48 + 0.5) / 32, expected = ground.field.c[2 * i];
+        for (int j = 0; j < 2; j++)
+            expected += alpha[j] * kernel_at(&ground, &kernel, x, y, ground.field.l[i], dabs[j].x,
+                                             dabs[j].y, dabs[j].l);
+        worst = fmax(worst, fabs(expected - field.c[2 * i]));
+    }
+    // A root of a difference of float sums near 1: sqrt(2e-6) of a width; times alpha.
+    g_test_message("off by %.3g at most", worst);
+    g_assert_cmpfloat(worst, <, 0.02);
+    cz_field_clear(&field);
+    cz_ground_clear(&ground);
+}
+
+static void contradictions_stay_finite(void)
+{
+    CzHintKernel kernel = cz_hint_kernel(0.5);
+    CzGround ground;
+    CzField field;
+    ground_init(&ground, 24, 16, 1);
+    g_assert_true(cz_field_init(&field, 24, 16, NULL));
+    CzDab dabs[40];
+    for (int i = 0; i < 40; i++)
+        dabs[i] = dab_on(&ground, 12, 8, i % 2 ? 60 : -60, 0);
+    g_assert_true(cz_hints_spread(&ground, dabs, 40, &kernel, &field, NULL));
+    for (int i = 0; i < 2 * 24 * 16; i++)
+        g_assert_true(fabsf(field.c[i]) < 100);
+    cz_field_clear(&field);
+    cz_ground_clear(&ground);
+}
+
+// ---- the whole way ------------------------------------------------------------------------------
+
+static CzChroma *predict(Canvas *canvas)
+{
+    g_autoptr(GError) error = NULL;
+    CzChroma *chroma = cz_colorizer_predict(shared, &canvas->photo, NULL, &error);
+    g_assert_no_error(error);
+    return chroma;
+}
+
+static float *colored(Canvas *canvas, const CzChroma *chroma)
+{
+    CzSettings settings;
+    cz_settings_init(&settings);
+    float *rgb = g_new(float, 3 * (size_t)canvas->photo.width * canvas->photo.height);
+    read_photo(canvas, 0, canvas->photo.height, rgb, NULL);
+    cz_chroma_apply_rows(chroma, &settings, 0, canvas->photo.height, rgb, rgb);
+    return rgb;
+}
+
+static void the_color_under_a_dab_is_the_dab_s(void)
+{
+    static const Stroke strokes[] = {{203, 117, 6, 0.55f, 0.35f, 0.3f, 1},
+                                     {420, 300, 40, 0.3f, 0.45f, 0.6f, 1},
+                                     {600, 90, 9, 0.45f, 0.55f, 0.35f, 1}};
+    Canvas canvas;
+    CzDab dabs[CZ_MAX_DABS];
+    canvas_init(&canvas, 750, 500, strokes, 3);
+    g_autoptr(CzChroma) chroma = predict(&canvas);
+    size_t n = gather(&canvas, dabs);
+    g_assert_true(cz_chroma_hint(chroma, dabs, n, 0.5, NULL));
+    g_autofree float *rgb = colored(&canvas, chroma);
+    double worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        int32_t x = (int32_t)(dabs[i].x * 750), y = (int32_t)(dabs[i].y * 500);
+        float found[3], expected[3] = {0, dabs[i].a, dabs[i].b};
+        cz_rgb_to_lab(found, rgb + 3 * ((size_t)y * 750 + x), 1);
+        expected[0] = found[0];
+        cz_lab_into_gamut(expected, 1);
+        worst = fmax(worst, cz_delta_e_2000(found, expected));
+    }
+    g_test_message("%zu dabs, CIEDE2000 %.3f at most", n, worst);
+    g_assert_cmpfloat(worst, <, 1);
+}
+
+static void no_hints_is_the_prediction(void)
+{
+    Canvas canvas;
+    canvas_init(&canvas, 300, 200, NULL, 0);
+    g_autoptr(CzChroma) chroma = predict(&canvas);
+    const CzDab red = {0.3f, 0.5f, 40, 50, 30, 1}, blue = {0.8f, 0.2f, 60, 0, -40, 1};
+    size_t n_bytes = 3 * 300 * 200 * sizeof(float);
+    g_autofree float *before = colored(&canvas, chroma);
+    g_assert_true(cz_chroma_hint(chroma, &red, 1, 0.5, NULL));
+    g_autofree float *first = colored(&canvas, chroma);
+    g_assert_true(memcmp(before, first, n_bytes) != 0);
+    g_assert_true(cz_chroma_hint(chroma, &blue, 1, 1, NULL));
+    g_assert_true(cz_chroma_hint(chroma, &red, 1, 0.5, NULL));
+    g_autofree float *second = colored(&canvas, chroma);
+    g_assert_cmpmem(first, n_bytes, second, n_bytes);
+    g_assert_true(cz_chroma_hint(chroma, NULL, 0, 0.5, NULL));
+    g_autofree float *after = colored(&canvas, chroma);
+    g_assert_cmpmem(before, n_bytes, after, n_bytes);
+}
+
+static void a_longer_reach_reaches_farther(void)
+{
+    Canvas canvas;
+    canvas_init(&canvas, 300, 200, NULL, 0);
+    g_autoptr(CzChroma) chroma = predict(&canvas);
+    const CzDab red = {0.1f, 0.5f, 30, 40, 30, 1};
+    g_autofree float *before = colored(&canvas, chroma);
+    double last = 0;
+    for (int step = 0; step <= 4; step++) {
+        double change = 0;
+        g_assert_true(cz_chroma_hint(chroma, &red, 1, step / 4.0, NULL));
+        g_autofree float *after = colored(&canvas, chroma);
+        for (size_t i = 0; i < 3 * 300 * 200; i++)
+            change += fabs((double)after[i] - before[i]);
+        g_assert_cmpfloat(change, >, 1.02 * last);
+        last = change;
+    }
+}
+
+static void unusable_hints_change_nothing(void)
+{
+    Canvas canvas;
+    canvas_init(&canvas, 300, 200, NULL, 0);
+    g_autoptr(CzChroma) chroma = predict(&canvas);
+    const CzDab good = {0.3f, 0.5f, 40, 50, 30, 1}, lost = {0.3f, NAN, 40, 50, 30, 1};
+    const struct {
+        const CzDab *dab;
+        size_t n;
+        double reach;
+        int code;
+    } cases[] = {{&lost, 1, 0.5, CZ_ERROR_NUMERIC},
+                 {&good, 1, 1.5, CZ_ERROR_ARGUMENT},
+                 {&good, 1, (double)NAN, CZ_ERROR_ARGUMENT},
+                 {&good, 100000, 0.5, CZ_ERROR_ARGUMENT}};
+    size_t n_bytes = 3 * 300 * 200 * sizeof(float);
+    g_autofree float *before = colored(&canvas, chroma);
+    unsigned long n = 1;
+    for (;; n++) {
+        g_autoptr(GError) error = NULL;
+        cz_fault_arm(CZ_FAULT_MEMORY, n);
+        bool done = cz_chroma_hint(chroma, &good, 1, 0.5, &error);
+        if (cz_fault_arm(CZ_FAULT_MEMORY, 0) < n)
+            break;
+        g_assert_false(done);
+        g_assert_error(error, CZ_ERROR, CZ_ERROR_MEMORY);
+        g_autofree float *after = colored(&canvas, chroma);
+        g_assert_cmpmem(before, n_bytes, after, n_bytes);
+    }
+    g_assert_cmpuint(n, >, 3);
+    g_assert_true(cz_chroma_hint(chroma, NULL, 0, 0.5, NULL));
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+        g_assert_false(cz_chroma_hint(chroma, cases[i].dab, cases[i].n, cases[i].reach, &error));
+        g_assert_error(error, CZ_ERROR, cases[i].code);
+    }
+    g_autofree float *last = colored(&canvas, chroma);
+    g_assert_cmpmem(before, n_bytes, last, n_bytes);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_set_nonfatal_assertions();
+    g_autoptr(GError) error = NULL;
+    folder = g_dir_make_tmp("hints-XXXXXX", NULL);
+    g_autofree char *path =
+        test_weights_write(folder, "small.safetensors", &test_weights_small, NULL, NULL);
+    const CzColorizerOptions options = {.weights = path};
+    shared = cz_colorizer_new(&options, &error);
+    if (!shared)
+        g_error("%s", error->message);
+#define CASE(claim) g_test_add_func("/engine/hints/" #claim, claim)
+    CASE(a_small_dab_counts_as_a_large_one);
+    CASE(neighbours_of_other_colors_stay_apart);
+    CASE(any_painting_gives_a_bounded_number);
+    CASE(gathering_fails_with_a_sentence);
+    CASE(residuals_are_the_formula_s);
+    CASE(contradictions_stay_finite);
+    CASE(the_color_under_a_dab_is_the_dab_s);
+    CASE(no_hints_is_the_prediction);
+    CASE(a_longer_reach_reaches_farther);
+    CASE(unusable_hints_change_nothing);
+    int result = g_test_run();
+    cz_colorizer_free(shared);
+    g_autofree char *remove = g_strdup_printf("rm -rf '%s'", folder);
+    g_free(folder);
+    return system(remove) == 0 ? result : 1;
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// Hints: gain by kernel on pictures of a set, and the time of a dab on a photograph's field.
+//
+//   bench_hints SET WEIGHTS LIMIT < kernels   lines "feature place lightness noise", a row each
+//   bench_hints time WEIGHTS                  cz_chroma_hint at 22 megapixels, 1 to 256 dabs
+//
+// Of SET only what training holds back for validation counts (share 0.02), so that widths are not
+// chosen on the sets that figures are reported for.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cz/rng.h>
+
+#include "colorizer/private.h"
+
+#include "decode.h"
+#include "hints.h"
+#include "metrics.h"
+#include "set.h"
+
+#define SIDE      256
+#define HELD_BACK 0.02
+#define MOST      50
+
+static const size_t counts[] = {1, 5, 10, MOST};
+#define N_COUNTS G_N_ELEMENTS(counts)
+
+typedef struct {
+    TrainImage truth, output;
+    CzChroma *chroma;
+    CzDab dabs[MOST];
+    double base; // PSNR without hints
+} Case;
+
+static void must(bool good, GError *error)
+{
+    if (good)
+        return;
+    fprintf(stderr, "bench_hints: %s\n", error ? error->message : "wrong arguments");
+    exit(1);
+}
+
+static CzColorizer *open_weights(const char *weights)
+{
+    GError *error = NULL;
+    const CzColorizerOptions options = {.weights = weights};
+    CzColorizer *colorizer = cz_colorizer_new(&options, &error);
+    must(colorizer != NULL, error);
+    return colorizer;
+}
+
+static bool read_rows(void *user, int32_t y, int32_t n_rows, float *rgb, GError **error)
+{
+    const TrainImage *image = user;
+    size_t row = (size_t)image->width * 3;
+    for (size_t i = 0; i < row * (size_t)n_rows; i++)
+        rgb[i] = (float)image->rgb[row * (size_t)y + i] / 255;
+    return true;
+}
+
+static double score(Case *c)
+{
+    CzSettings settings;
+    cz_settings_init(&settings);
+    size_t row = (size_t)c->truth.width * 3;
+    float *rgb = g_new(float, row);
+    for (int32_t y = 0; y < c->truth.height; y++) {
+        read_rows(&c->truth, y, 1, rgb, NULL);
+        cz_chroma_apply_rows(c->chroma, &settings, y, 1, rgb, rgb);
+        for (size_t i = 0; i < row; i++)
+            c->output.rgb[row * (size_t)y + i] = (uint8_t)(CLAMP(rgb[i], 0, 1) * 255 + 0.5f);
+    }
+    g_free(rgb);
+    return train_psnr(c->truth.rgb, c->output.rgb, c->truth.width, c->truth.height);
+}
+
+static void case_init(Case *c, CzColorizer *colorizer, const TrainPicture *picture, size_t number)
+{
+    GError *error = NULL;
+    must(train_image_evaluation(picture->rgb, picture->width, picture->height, SIDE, &c->truth,
+                                &error),
+         error);
+    must(train_image_grey(&c->truth, &c->output, &error), error);
+    const CzPhoto photo = {c->truth.width, c->truth.height, read_rows, NULL, &c->truth};
+    c->chroma = cz_colorizer_predict(colorizer, &photo, NULL, &error);
+    must(c->chroma != NULL, error);
+    must(cz_ground_finish(&c->chroma->ground, photo.width, photo.height, &error), error);
+    train_hints_sample(&c->truth, 1, number, c->dabs, MOST);
+    c->base = score(c);
+}
+
+static size_t load(const char *path, CzColorizer *colorizer, size_t limit, Case *cases)
+{
+    GError *error = NULL;
+    TrainSet *set = train_set_open(path, &error);
+    must(set != NULL, error);
+    size_t n_held;
+    uint32_t *held = train_set_split(set, HELD_BACK, true, &n_held);
+    size_t n = MIN(n_held, limit);
+    for (size_t i = 0; i < n; i++) {
+        TrainPicture picture = train_set_picture(set, held[i * n_held / n]);
+        case_init(&cases[i], colorizer, &picture, i);
+    }
+    g_free(held);
+    train_set_free(set);
+    return n;
+}
+
+static void tune(Case *cases, size_t n)
+{
+    char line[256];
+    printf("feature   place lightness  noise | gain at 1, 5, 10, 50 hints, mean\n");
+    while (fgets(line, sizeof line, stdin)) {
+        CzHintKernel k;
+        double mean = 0;
+        if (sscanf(line, "%f %f %f %f", &k.feature, &k.place, &k.lightness, &k.noise) != 4)
+            continue;
+        printf("%7.2f %7.2f %9.1f %6.3f |", k.feature, k.place, k.lightness, k.noise);
+        for (size_t j = 0; j < N_COUNTS; j++) {
+            double gain = 0;
+            for (size_t i = 0; i < n; i++) {
+                CzChroma *chroma = cases[i].chroma;
+                GError *error = NULL;
+                must(cz_hints_spread(&chroma->ground, cases[i].dabs, counts[j], &k, &chroma->field,
+                                     &error),
+                     error);
+                gain += (score(&cases[i]) - cases[i].base) / (double)n;
+            }
+            mean += gain / (double)N_COUNTS;
+            printf(" %5.2f", gain);
+        }
+        printf("  %5.2f\n", mean);
+        fflush(stdout);
+    }
+}
+
+// ---- time ---------------------------------------------------------------------------------------
+
+static bool read_pattern(void *user, int32_t y, int32_t n_rows, float *rgb, GError **error)
+{
+    const CzPhoto *photo = user;
+    for (int32_t i = 0; i < n_rows * photo->width; i++)
+        for (int k = 0; k < 3; k++)
+            rgb[3 * i + k] =
+                (float)((i % photo->width) * 7 / 100 % 50 + (y + i / photo->width) * 3 / 100 % 50) /
+                100;
+    return true;
+}
+
+// Of this thread, as others may be at work on the machine.
+static double cpu_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}
+
+static void measure_time(CzColorizer *colorizer)
+{
+    GError *error = NULL;
+    CzPhoto photo = {5760, 3840, read_pattern, NULL, &photo};
+    CzChroma *chroma = cz_colorizer_predict(colorizer, &photo, NULL, &error);
+    must(chroma != NULL, error);
+    CzDab dabs[CZ_MAX_DABS];
+    CzRng rng = cz_rng(1, 1);
+    for (int i = 0; i < CZ_MAX_DABS; i++)
+        dabs[i] = (CzDab){cz_rng_uniform(&rng),     cz_rng_uniform(&rng),     50,
+                          20 * cz_rng_normal(&rng), 20 * cz_rng_normal(&rng), 1};
+    const CzField *field = cz_chroma_field(chroma);
+    printf("field %d x %d\n", field->width, field->height);
+    static const size_t numbers[] = {1, 10, 100, CZ_MAX_DABS};
+    for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
+        double first = 0, least = 1e9;
+        for (int run = 0; run < 10; run++) {
+            double began = cpu_ms();
+            must(cz_chroma_hint(chroma, dabs, numbers[i], 0.5, &error), error);
+            double ms = cpu_ms() - began;
+            first = run ? first : ms;
+            least = MIN(least, ms);
+        }
+        printf("%3zu dabs: %6.2f ms (first call %6.2f)\n", numbers[i], least, first);
+    }
+    cz_chroma_free(chroma);
+}
+
+int main(int argc, char **argv)
+{
+    GError *error = NULL;
+    must(argc >= 3, NULL);
+    CzColorizer *colorizer = open_weights(argv[2]);
+    if (g_str_equal(argv[1], "time")) {
+        measure_time(colorizer);
+    } else {
+        must(argc == 4 && train_vips_start(&error), error);
+        size_t limit = (size_t)atoi(argv[3]);
+        Case *cases = g_new0(Case, limit);
+        size_t n = load(argv[1], colorizer, limit, cases);
+        printf("%zu pictures\n", n);
+        tune(cases, n);
+    }
+    cz_colorizer_free(colorizer);
+    return 0;
+}
