@@ -17,6 +17,7 @@
 #include "cli.h"
 #include "commands.h"
 #include "decode.h"
+#include "hint_file.h"
 #include "photo_file.h"
 
 typedef struct {
@@ -117,6 +118,17 @@ static double seconds_since(gint64 *mark)
     return seconds;
 }
 
+static bool add_hints(const Job *job, CzChroma *chroma, const CzPhoto *photo, GError **error)
+{
+    CzDab dabs[CZ_MAX_DABS];
+    size_t n;
+    const char *path = job->arguments->hints;
+    if (!path)
+        return true;
+    return train_hint_file_gather(path, photo, dabs, &n, error) &&
+           cz_chroma_hint(chroma, dabs, n, job->settings.reach, error);
+}
+
 static bool colorize(const Job *job, const char *path, const char *target, GError **error)
 {
     gint64 mark = g_get_monotonic_time();
@@ -127,7 +139,8 @@ static bool colorize(const Job *job, const char *path, const char *target, GErro
     double read = seconds_since(&mark);
     g_autoptr(CzChroma) chroma = cz_colorizer_predict(job->colorizer, photo, NULL, error);
     double network = seconds_since(&mark);
-    if (!chroma || !cz_chroma_apply(chroma, job->colorizer, &job->settings, photo, NULL, error)) {
+    if (!chroma || !add_hints(job, chroma, photo, error) ||
+        !cz_chroma_apply(chroma, job->colorizer, &job->settings, photo, NULL, error)) {
         g_prefix_error(error, "cannot colorize '%s': ", path);
         return false;
     }
@@ -151,19 +164,6 @@ static bool colorize_to_place(const Job *job, const char *path, GError **error)
 
 // ---- the command --------------------------------------------------------------------------------
 
-// Colour hints are a file here and a layer in GIMP; until there are any, both are told the same.
-static bool check_hints(const char *hints, GError **error)
-{
-    size_t n;
-    const CzSettingRow *rows = cz_settings(&n);
-    for (size_t i = 0; hints && i < n; i++)
-        if (g_str_equal(rows[i].key, "hints") && rows[i].later) {
-            g_set_error_literal(error, CZ_ERROR, CZ_ERROR_ARGUMENT, rows[i].later);
-            return false;
-        }
-    return true;
-}
-
 static bool read_settings(const Arguments *a, CzSettings *settings, GError **error)
 {
     const struct {
@@ -181,7 +181,7 @@ static bool read_settings(const Arguments *a, CzSettings *settings, GError **err
     for (size_t i = 0; i < G_N_ELEMENTS(given); i++)
         if (given[i].text && !cz_settings_parse(settings, given[i].key, given[i].text, error))
             return false;
-    return check_hints(a->hints, error) && cz_settings_check(settings, error);
+    return cz_settings_check(settings, error);
 }
 
 static bool start(Job *job, GError **error)
@@ -268,8 +268,12 @@ int train_command_apply(int argc, char **argv)
          "How strong the colours are, 0 to 2 (default: 1)", "S"},
         {"warmth", 0, 0, G_OPTION_ARG_STRING, &a.warmth, "Cooler or warmer, -1 to 1 (default: 0)",
          "W"},
-        {"hints", 0, 0, G_OPTION_ARG_FILENAME, &a.hints, "Dabs of known colour", "PNG"},
-        {"reach", 0, 0, G_OPTION_ARG_STRING, &a.reach, "How far a hint reaches, 0 to 1", "R"},
+        {"hints", 0, 0, G_OPTION_ARG_FILENAME, &a.hints,
+         "A picture of the photograph's size; what is not transparent is a color to be had there",
+         "PNG"},
+        {"reach", 0, 0, G_OPTION_ARG_STRING, &a.reach,
+         "How far a hint reaches, 0 (this object) to 1 (all that looks like it; default: 0.5)",
+         "R"},
         {"tile", 0, 0, G_OPTION_ARG_STRING, &a.tile,
          "Size of tiles, pixels; 0: automatic, -1: none (default: 0)", "N"},
         {"keep-tone", 0, 0, G_OPTION_ARG_NONE, &a.keep_tone,

@@ -13,6 +13,7 @@
 #include "cli.h"
 #include "commands.h"
 #include "decode.h"
+#include "hints.h"
 #include "list.h"
 #include "scores.h"
 #include "set.h"
@@ -23,15 +24,16 @@
 #define MAX_CELL       512
 
 typedef struct {
-    char **data, **weights, *json, *sheet, *device;
+    char **data, **weights, *json, *sheet, *device, *hints;
     int size, limit, threads;
-    double strength;
+    double strength, reach;
 } Arguments;
 
 // One row of the table; rows for the grey and the true pictures frame those of the weights.
 typedef struct {
     const char *name;
     TrainScores scores;
+    TrainHints hints; // n = 0: not asked for
     TrainImage outputs[SHEET_PICTURES];
 } Row;
 
@@ -135,6 +137,34 @@ static void print_table(const Row *rows, size_t n_rows)
     }
 }
 
+static void print_hints(const Row *rows, size_t n_rows)
+{
+    const TrainHints *asked = &rows[1].hints;
+    if (asked->n == 0)
+        return;
+    printf("\n%-28s", "gain over no hint, dB");
+    for (size_t i = 0; i < asked->n; i++)
+        printf(" %7d", asked->counts[i]);
+    for (size_t r = 1; r + 1 < n_rows; r++) {
+        printf("\n%-28s", rows[r].name);
+        for (size_t i = 0; i < asked->n; i++)
+            printf(" %+7.2f", rows[r].hints.gains[i]);
+    }
+    printf("\n");
+}
+
+// An object of number of hints to gain.
+static json_t *hints_json(const TrainHints *hints)
+{
+    json_t *gains = json_object();
+    for (size_t i = 0; i < hints->n; i++) {
+        char number[16];
+        g_snprintf(number, sizeof number, "%d", hints->counts[i]);
+        json_object_set_new(gains, number, json_real(hints->gains[i]));
+    }
+    return gains;
+}
+
 static bool write_json(const char *path, const Row *rows, size_t n_rows, int size, GError **error)
 {
     json_t *root = json_pack(
@@ -149,6 +179,8 @@ static bool write_json(const char *path, const Row *rows, size_t n_rows, int siz
                       "delta_e_2000", s->delta_e, "colourfulness", s->colourfulness,
                       "colourfulness_true", s->colourfulness_true, "delta_cf_of_means",
                       fabs(s->colourfulness - s->colourfulness_true));
+        if (rows[i].hints.n > 0)
+            json_object_set_new(row, "hint_gain_db", hints_json(&rows[i].hints));
         json_array_append_new(json_object_get(root, "rows"), row);
         g_free(name);
     }
@@ -235,9 +267,15 @@ static bool evaluate(const Arguments *arguments, Pictures *pictures, Row *rows, 
                                   pictures->pictures->len, rows[i].outputs, SHEET_PICTURES,
                                   &rows[i].scores, error))
             return false;
+        if (arguments->hints &&
+            (!train_hints_parse(&rows[i].hints, arguments->hints) ||
+             !train_hints_measure(&rows[i].hints, path, arguments->device, arguments->reach, all,
+                                  pictures->pictures->len, error)))
+            return false;
         rows[i].scores.seconds *= 1e6 / ((double)all[0].width * all[0].height);
     }
     print_table(rows, n_rows);
+    print_hints(rows, n_rows);
     return (!arguments->json ||
             write_json(arguments->json, rows, n_rows, arguments->size, error)) &&
            (!arguments->sheet || write_sheet(arguments->sheet, rows, n_rows, pictures, error));
@@ -279,12 +317,21 @@ static int check(const Arguments *a)
     if (a->weights && g_strv_length(a->weights) > MAX_WEIGHTS)
         return train_cli_tell("evaluate", TRAIN_USAGE, "at most %d weights files at once",
                               MAX_WEIGHTS);
+    TrainHints hints;
+    if (a->hints && !train_hints_parse(&hints, a->hints))
+        return train_cli_tell(
+            "evaluate", TRAIN_USAGE,
+            "--hints is '%s', expected up to %d numbers from 1 to %d, as in 1,5,10", a->hints,
+            TRAIN_HINTS_MOST_COUNTS, TRAIN_HINTS_MOST);
+    if (!(a->reach >= 0 && a->reach <= 1))
+        return train_cli_tell("evaluate", TRAIN_USAGE, "--reach is %g, allowed is 0 to 1",
+                              a->reach);
     return TRAIN_OK;
 }
 
 int train_command_evaluate(int argc, char **argv)
 {
-    Arguments a = {.size = 256, .strength = 1};
+    Arguments a = {.size = 256, .strength = 1, .reach = 0.5};
     const GOptionEntry entries[] = {
         {"data", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &a.data, "True pictures (may be repeated)",
          "SET|FOLDER|TAR"},
@@ -295,6 +342,11 @@ int train_command_evaluate(int argc, char **argv)
         {"limit", 0, 0, G_OPTION_ARG_INT, &a.limit,
          "At most so many pictures, evenly chosen (default: all)", "N"},
         {"strength", 0, 0, G_OPTION_ARG_DOUBLE, &a.strength, "Factor on chroma (default: 1)", "S"},
+        {"hints", 0, 0, G_OPTION_ARG_STRING, &a.hints,
+         "Also tell what so many hints gain: 6 x 6 pixels of true color at random places",
+         "1,5,10,50"},
+        {"reach", 0, 0, G_OPTION_ARG_DOUBLE, &a.reach, "How far a hint reaches (default: 0.5)",
+         "R"},
         {"device", 0, 0, G_OPTION_ARG_STRING, &a.device, "auto, cpu, cuda, cuda:N", "D"},
         {"threads", 0, 0, G_OPTION_ARG_INT, &a.threads,
          "Compute threads (default: free physical cores)", "N"},
@@ -322,5 +374,6 @@ int train_command_evaluate(int argc, char **argv)
     g_free(a.json);
     g_free(a.sheet);
     g_free(a.device);
+    g_free(a.hints);
     return status;
 }

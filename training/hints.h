@@ -12,3 +12,18 @@
 #define TRAIN_HINT_SIDE 6
 void train_hints_sample(const TrainImage *picture, uint64_t seed, size_t number, CzDab *dabs,
                         size_t n);
+
+// How much numbers of hints gain over no hint.
+#define TRAIN_HINTS_MOST_COUNTS 8
+#define TRAIN_HINTS_MOST        1000
+typedef struct {
+    size_t n;
+    int counts[TRAIN_HINTS_MOST_COUNTS];
+    double gains[TRAIN_HINTS_MOST_COUNTS]; // dB of PSNR (RGB, 8 bit), mean over the pictures
+} TrainHints;
+
+// "1,5,10": numbers from 1 to TRAIN_HINTS_MOST. FALSE for anything else; gains are zeros.
+bool train_hints_parse(TrainHints *hints, const char *text);
+// Fills gains; reach as in CzSettings.
+bool train_hints_measure(TrainHints *hints, const char *weights, const char *device, double reach,
+                         const TrainImage *pictures, size_t n, GError **error);

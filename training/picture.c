@@ -56,18 +56,30 @@ static bool write_rows(void *user, int32_t y, int32_t n_rows, const float *rgb, 
     return true;
 }
 
-bool train_image_colorize(CzColorizer *colorizer, const TrainImage *picture, double strength,
-                          TrainImage *out, GError **error)
+CzChroma *train_image_predict(CzColorizer *colorizer, const TrainImage *picture, GError **error)
+{
+    Copy copy = {picture, NULL};
+    const CzPhoto photo = {picture->width, picture->height, read_rows, NULL, &copy};
+    return cz_colorizer_predict(colorizer, &photo, NULL, error);
+}
+
+bool train_image_apply(const CzChroma *chroma, CzColorizer *colorizer, const TrainImage *picture,
+                       double strength, TrainImage *out, GError **error)
 {
     Copy copy = {picture, out};
     const CzPhoto photo = {picture->width, picture->height, read_rows, write_rows, &copy};
     CzSettings settings;
     cz_settings_init(&settings);
     settings.strength = strength;
-    if (!reserve(out, picture->width, picture->height, error))
-        return false;
-    g_autoptr(CzChroma) chroma = cz_colorizer_predict(colorizer, &photo, NULL, error);
-    return chroma && cz_chroma_apply(chroma, colorizer, &settings, &photo, NULL, error);
+    return reserve(out, picture->width, picture->height, error) &&
+           cz_chroma_apply(chroma, colorizer, &settings, &photo, NULL, error);
+}
+
+bool train_image_colorize(CzColorizer *colorizer, const TrainImage *picture, double strength,
+                          TrainImage *out, GError **error)
+{
+    g_autoptr(CzChroma) chroma = train_image_predict(colorizer, picture, error);
+    return chroma && train_image_apply(chroma, colorizer, picture, strength, out, error);
 }
 
 bool train_image_grey(const TrainImage *picture, TrainImage *out, GError **error)

@@ -15,6 +15,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TrainImage, train_image_clear)
 // Colorizes (predict, then apply at strength) by the picture's L* alone. out is overwritten.
 bool train_image_colorize(CzColorizer *colorizer, const TrainImage *picture, double strength,
                           TrainImage *out, GError **error);
+// The two halves of it.
+CzChroma *train_image_predict(CzColorizer *colorizer, const TrainImage *picture, GError **error);
+bool train_image_apply(const CzChroma *chroma, CzColorizer *colorizer, const TrainImage *picture,
+                       double strength, TrainImage *out, GError **error);
 bool train_image_grey(const TrainImage *picture, TrainImage *out,
                       GError **error); // the grey of the same L*
 

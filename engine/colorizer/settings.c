@@ -23,7 +23,7 @@ static const CzSettingRow rows[] = {
     {"hints", CZ_SETTING_DRAWABLE, -1, G_MAXINT32, -1, NULL, FIELD(hints), N_("Hints"),
      N_("A layer with dabs of known color, or -1"), N_("color hints are not available yet")},
     {"reach", CZ_SETTING_FLOAT, 0, 1, 0.5, NULL, FIELD(reach), N_("Reach"),
-     N_("How far a hint reaches"), N_("the reach of hints is not available yet")},
+     N_("How far a hint reaches: 0 this object, 1 all that looks like it"), NULL},
     {"tile-size", CZ_SETTING_INT, -1, 65536, 0, NULL, FIELD(tile_size), N_("Tile size"),
      N_("0: automatic, -1: the whole photograph at once, else pixels"),
      N_("tiles of a chosen size are not available yet")},

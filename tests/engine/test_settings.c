@@ -107,9 +107,6 @@ static void test_later(void)
     settings.hints = 7;
     refused(&settings, "not available yet");
     cz_settings_init(&settings);
-    settings.reach = 0.9;
-    refused(&settings, "not available yet");
-    cz_settings_init(&settings);
     settings.tile_size = 512;
     refused(&settings, "not available yet");
     settings.tile_size = -1;

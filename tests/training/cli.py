@@ -167,6 +167,8 @@ def wrong_usage_is_exit_2():
     fail(2, "--out", "prepare", "pictures")
     fail(2, "--side", "prepare", "--out", "b.set", "--side", "3", "pictures")
     fail(2, "--size", "evaluate", "--data", "a.set", "--size", "1")
+    fail(2, "--hints|1,0", "evaluate", "--data", "a.set", "--hints", "1,0")
+    fail(2, "--reach", "evaluate", "--data", "a.set", "--hints", "1", "--reach", "2")
     fail(2, "x", "evaluate", "--data", "a.set", "x")
     fail(2, "", "inspect", "a", "b")
     fail(2, "--threads", *train("r", "--threads", "-1"))
@@ -278,6 +280,11 @@ def evaluate_makes_table_json_and_sheet():
     check(width > 6 * 64 and height > 4 * 64 and depth == 8, width, height, depth)
     check("1 pictures left out" in succeed("evaluate", "--data", "pictures", "--weights",
                                            "one/final.safetensors", "--size", "32"), "left out")
+    out = succeed("evaluate", "--data", "a.set", "--weights", "one/final.safetensors", "--limit", "3",
+                  "--size", "64", "--hints", "1,20", "--json", path("hints.json"))
+    gains = json.loads(read("hints.json"))["rows"][1]["hint_gain_db"]
+    check("gain over no hint" in out and list(gains) == ["1", "20"], out)
+    check(gains["20"] > 1, "twenty hints gain", gains)
     fail(1, "nowhere", "evaluate", "--data", "nowhere", "--weights", "one/final.safetensors")
     fail(1, "nowhere", "evaluate", "--data", "a.set", "--weights", "nowhere")
     fail(1, "nowhere", "evaluate", "--data", "a.set", "--weights", "one/final.safetensors", "--size", "32",
@@ -316,6 +323,55 @@ def apply_keeps_size_and_depth():
     check(read("out.png") != read("photo.png"), "nothing happened")
     succeed(*apply_arguments("-o", "out2.png", "photo.png"))
     check(read("out.png") == read("out2.png"), "a second time gave another picture")
+
+
+def png_pixels(name):
+    """Rows of a PNG without filters beyond what libvips and we write."""
+    data, at, packed = read(name), 8, b""
+    width, height, depth, kind = png_size(name)
+    while at < len(data):
+        size = struct.unpack(">I", data[at:at + 4])[0]
+        if data[at + 4:at + 8] == b"IDAT":
+            packed += data[at + 8:at + 8 + size]
+        at += 12 + size
+    step = {0: 1, 2: 3, 4: 2, 6: 4}[kind] * depth // 8
+    raw, rows, last = zlib.decompress(packed), [], bytes(width * step)
+    for y in range(height):
+        line = bytearray(raw[y * (width * step + 1):(y + 1) * (width * step + 1)])
+        rule, line = line[0], line[1:]
+        for i in range(len(line)):
+            left = line[i - step] if i >= step else 0
+            corner = last[i - step] if i >= step else 0
+            up = last[i]
+            guess = left + up - corner
+            paeth = min((abs(guess - left), 0, left), (abs(guess - up), 1, up),
+                        (abs(guess - corner), 2, corner))[2]
+            line[i] = (line[i] + (0, left, up, (left + up) // 2, paeth)[rule]) & 255
+        rows.append(line)
+        last = line
+    return [[tuple(row[x * step:x * step + 3]) for x in range(width)] for row in rows]
+
+
+def apply_follows_hints():
+    """Red dabs, also small ones, make their places red, and nothing else is asked for."""
+    def red(u, v):
+        return (200, 40, 30, 255) if 0.45 < u < 0.6 and 0.45 < v < 0.6 else (0, 255, 0, 0)
+
+    write("hints.png", png(70, 50, red, channels=4))
+    write("empty.png", png(70, 50, lambda u, v: (255, 0, 0, 0), channels=4))
+    write("opaque.png", png(70, 50, grey))
+    write("wrong.png", png(71, 50, red, channels=4))
+    succeed(*apply_arguments("-o", "plain.png", "photo.png"))
+    succeed(*apply_arguments("--hints", "hints.png", "-o", "hinted.png", "photo.png"))
+    succeed(*apply_arguments("--hints", "empty.png", "-o", "same.png", "photo.png"))
+    check(png_pixels("plain.png") == png_pixels("same.png"), "no hint, no change")
+    pixel = png_pixels("hinted.png")[26][36]
+    before = png_pixels("plain.png")[26][36]
+    check(pixel[0] - pixel[2] > before[0] - before[2] + 40, "red where the dab is", before, pixel)
+    fail(1, "transparency", *apply_arguments("--hints", "opaque.png", "-o", "no.png", "photo.png"))
+    fail(1, "70x50|71x50", *apply_arguments("--hints", "wrong.png", "-o", "no.png", "photo.png"))
+    fail(1, "nowhere.png", *apply_arguments("--hints", "nowhere.png", "-o", "no.png", "photo.png"))
+    fail(1, "text.jpg", *apply_arguments("--hints", "pictures/text.jpg", "-o", "no.png", "photo.png"))
 
 
 def apply_keeps_stems_in_a_folder_and_goes_on():
@@ -404,7 +460,7 @@ CLAIMS = [help_is_given_everywhere, wrong_usage_is_exit_2, prepare_takes_colour_
           no_picture_held_back_is_no_error, validation_shows_pictures, apply_keeps_size_and_depth,
           apply_keeps_stems_in_a_folder_and_goes_on, apply_overwrites_no_photograph_and_no_result,
           apply_refuses_bad_photographs, apply_refuses_bad_weights, apply_refuses_bad_settings,
-          apply_refuses_unwritable_places, evaluate_makes_table_json_and_sheet,
+          apply_refuses_unwritable_places, apply_follows_hints, evaluate_makes_table_json_and_sheet,
           inspect_tells_what_a_file_holds]
 
 
