@@ -120,7 +120,10 @@ static bool enter_device(CzNetwork *network, const char *id, GError **error)
         return false;
     network->info = *cz_device_info(network->device);
     network->store = cz_store_new(network->device);
-    return cz_store_load(network->store, network->file, error);
+    if (cz_store_load(network->store, network->file, error))
+        return true;
+    leave_device(network); // a device without the weights is none
+    return false;
 }
 
 static void mark_tried(CzNetwork *network)
@@ -272,6 +275,12 @@ bool cz_network_features_init(const CzNetwork *network, int32_t w, int32_t h, Cz
 bool cz_network_run(CzNetwork *network, int32_t w, int32_t h, const float *lightness, float *chroma,
                     CzFeatures *features, const CzProgress *progress, GError **error)
 {
+    // All devices failed the last time: what ailed them (memory, mostly) may be over.
+    if (!network->device) {
+        network->tried = 0;
+        if (!enter_device(network, network->automatic ? NULL : network->info.id, error))
+            return false;
+    }
     for (;;) {
         GError *cause = NULL;
         if (run_once(network, w, h, lightness, chroma, features, progress, &cause))
