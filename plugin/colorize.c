@@ -8,6 +8,7 @@
 #include <cz/colorizer.h>
 
 #include "drawable.h"
+#include "hints.h"
 #include "host.h"
 #include "output.h"
 #include "target.h"
@@ -28,7 +29,25 @@ static bool check_visible(PluginPixels *pixels, GError **error)
     return visible;
 }
 
-static bool compute(PluginPixels *pixels, const CzSettings *settings, GError **error)
+static bool add_hints(CzChroma *chroma, const PluginTarget *target, PluginPixels *pixels,
+                      const CzSettings *settings, GError **error)
+{
+    CzDab dabs[CZ_MAX_DABS];
+    size_t n;
+    if (settings->hints == -1) {
+        return true;
+    }
+    gint64 start_us = g_get_monotonic_time();
+    if (!plugin_hints_gather(settings->hints, target, pixels, dabs, &n, error) ||
+        !cz_chroma_hint(chroma, dabs, n, settings->reach, error)) {
+        return false;
+    }
+    plugin_host_print_time("hints", start_us);
+    return true;
+}
+
+static bool compute(const PluginTarget *target, PluginPixels *pixels, const CzSettings *settings,
+                    GError **error)
 {
     PluginProgress progress;
     plugin_progress_start(&progress);
@@ -51,6 +70,9 @@ static bool compute(PluginPixels *pixels, const CzSettings *settings, GError **e
         return false;
     }
     plugin_host_print_time("predict", start_us);
+    if (!add_hints(chroma, target, pixels, settings, error)) {
+        return false;
+    }
 
     start_us = g_get_monotonic_time();
     part = plugin_progress_part(&progress, PREDICT_SHARE, 1.0);
@@ -69,11 +91,12 @@ bool plugin_colorize(gint32 image, gint32 drawable, const CzSettings *settings, 
     PluginOutput output = {0};
     PluginPixels pixels = {0};
     bool ok = false;
-    if (plugin_target_init(&target, image, drawable, (CzOutput)settings->output, error)) {
+    if (plugin_target_init(&target, image, drawable, (CzOutput)settings->output, error) &&
+        (settings->hints == -1 || plugin_hints_check(settings->hints, &target, error))) {
         plugin_pixels_init(&pixels, target.source, target.space);
         ok = check_visible(&pixels, error) &&
              plugin_output_init(&output, &target, &pixels, error) &&
-             compute(&pixels, settings, error);
+             compute(&target, &pixels, settings, error);
     }
     gint64 start_us = g_get_monotonic_time();
     plugin_pixels_clear(&pixels);

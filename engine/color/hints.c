@@ -20,7 +20,9 @@
 #define MOST_DABS    1024
 #define LEAST_WEIGHT 0.05f
 // Sweeps of the last correction: dabs in one place of the field share it.
-#define SWEEPS 8
+#define SWEEPS 16
+// Of a change of slopes against one of chroma: at this many L* both do the same.
+#define SLOPE_SHARE (1.0f / 10)
 
 // The widths in the middle are the best for any number of hints on held-back training pictures
 // (bench_hints): the optimum is flat. Reach moves the place above all, by 8 each way: near by, or
@@ -322,19 +324,25 @@ static void spread_point(Regression *r, const Point *point, const double alpha[2
 
 // What the regression leaves at the dabs: its noise, and that the field is bilinear between its
 // places while the kernel has a peak. Each dab takes its own back from the four places around it
-// (Kaczmarz's method: the least change that does).
+// (Kaczmarz's method: the least change that does). Where it is darker or brighter under the dab
+// than around, a part of that goes into the slopes: dabs on both sides of an edge make it vanish.
 static void correct(const Regression *r, CzField *field)
 {
     for (int sweep = 0; sweep < SWEEPS; sweep++)
         for (size_t i = 0; i < r->n_points; i++) {
             const Point *point = &r->points[i];
             const Corners *corners = &point->corners;
-            float ab[2], factor = point->weight / corners->squares;
+            float ab[2], slope = (point->l - point->field_l) * SLOPE_SHARE;
+            float factor = point->weight / (corners->squares * (1 + slope * slope));
             field_at(field, corners, point->l, ab, NULL);
             for (int k = 0; k < 4; k++) {
-                float *c = field->c + 2 * corners->places[k];
-                c[0] += factor * corners->weights[k] * (point->a - ab[0]);
-                c[1] += factor * corners->weights[k] * (point->b - ab[1]);
+                size_t at = 2 * corners->places[k];
+                float a = factor * corners->weights[k] * (point->a - ab[0]);
+                float b = factor * corners->weights[k] * (point->b - ab[1]);
+                field->c[at] += a;
+                field->c[at + 1] += b;
+                field->s[at] += slope * SLOPE_SHARE * a;
+                field->s[at + 1] += slope * SLOPE_SHARE * b;
             }
         }
 }

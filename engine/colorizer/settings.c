@@ -21,7 +21,7 @@ static const CzSettingRow rows[] = {
     {"output", CZ_SETTING_INT, 0, 2, CZ_OUTPUT_LAYER, NULL, FIELD(output), N_("Output"),
      N_("0: a color layer above, 1: in place, 2: a new image"), NULL},
     {"hints", CZ_SETTING_DRAWABLE, -1, G_MAXINT32, -1, NULL, FIELD(hints), N_("Hints"),
-     N_("A layer with dabs of known color, or -1"), N_("color hints are not available yet")},
+     N_("A layer with dabs of known color: what is not transparent is a hint; -1: none"), NULL},
     {"reach", CZ_SETTING_FLOAT, 0, 1, 0.5, NULL, FIELD(reach), N_("Reach"),
      N_("How far a hint reaches: 0 this object, 1 all that looks like it"), NULL},
     {"tile-size", CZ_SETTING_INT, -1, 65536, 0, NULL, FIELD(tile_size), N_("Tile size"),

@@ -258,6 +258,30 @@ static void residuals_are_the_formula_s(void)
     cz_ground_clear(&ground);
 }
 
+// Two dabs of one color in one place, on something dark and on something bright.
+static void one_color_holds_on_both_sides_of_an_edge(void)
+{
+    CzHintKernel kernel = cz_hint_kernel(0.5);
+    CzGround ground;
+    CzField field;
+    ground_init(&ground, 24, 16, 1);
+    g_assert_true(cz_field_init(&field, 24, 16, NULL));
+    CzDab dabs[2] = {dab_on(&ground, 12, 8, 15, -10), dab_on(&ground, 12, 8, 15, -10)};
+    float lightness[24 * 16] = {0}, ab[2 * 24 * 16];
+    size_t at = 8 * 24 + 12;
+    dabs[0].l = 35;
+    dabs[1].l = 75;
+    g_assert_true(cz_hints_spread(&ground, dabs, 2, &kernel, &field, NULL));
+    for (int i = 0; i < 2; i++) {
+        lightness[at] = dabs[i].l;
+        cz_field_sample(&field, 24, 16, 0, 16, lightness, ab);
+        g_assert_cmpfloat_with_epsilon(ab[2 * at], 15, 0.05);
+        g_assert_cmpfloat_with_epsilon(ab[2 * at + 1], -10, 0.05);
+    }
+    cz_field_clear(&field);
+    cz_ground_clear(&ground);
+}
+
 static void contradictions_stay_finite(void)
 {
     CzHintKernel kernel = cz_hint_kernel(0.5);
@@ -417,6 +441,7 @@ int main(int argc, char **argv)
     CASE(any_painting_gives_a_bounded_number);
     CASE(gathering_fails_with_a_sentence);
     CASE(residuals_are_the_formula_s);
+    CASE(one_color_holds_on_both_sides_of_an_edge);
     CASE(contradictions_stay_finite);
     CASE(the_color_under_a_dab_is_the_dab_s);
     CASE(no_hints_is_the_prediction);

@@ -104,9 +104,6 @@ static void test_later(void)
 {
     CzSettings settings;
     cz_settings_init(&settings);
-    settings.hints = 7;
-    refused(&settings, "not available yet");
-    cz_settings_init(&settings);
     settings.tile_size = 512;
     refused(&settings, "not available yet");
     settings.tile_size = -1;

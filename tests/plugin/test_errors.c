@@ -68,10 +68,6 @@ static void numbers_out_of_range_are_refused(void)
 // Silence would look as if it had been done.
 static void settings_of_later_are_refused(void)
 {
-    gint32 layer, image = test_image_new(&picture, &layer);
-    expect_error(image, layer, WITH(hints, layer), "not available yet");
-    gimp_image_delete(image);
-    expect_argument_error(WITH(reach, 0.7), "not available yet");
     expect_argument_error(WITH(tile_size, 512), "not available yet");
 }
 
