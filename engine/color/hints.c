@@ -25,11 +25,11 @@
 #define SLOPE_SHARE (1.0f / 10)
 
 // The widths in the middle are the best for any number of hints on held-back training pictures
-// (bench_hints): the optimum is flat. Reach moves the place above all, by 8 each way: near by, or
+// (bench_hints): the optimum is flat. Reach moves the place above all, by 4 each way: near by, or
 // anywhere that looks alike; the rest a little, so that a short reach keeps to its object.
 CzHintKernel cz_hint_kernel(double reach)
 {
-    float far = (float)exp2(6 * (reach - 0.5)), alike = (float)exp2(2 * (reach - 0.5));
+    float far = (float)exp2(4 * (reach - 0.5)), alike = (float)exp2(reach - 0.5);
     return (CzHintKernel){3.5f * alike, 1.5f * far, 100 * alike, 0.005f};
 }
 
