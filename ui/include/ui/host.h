@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// What a host (GIMP's plug-in, a test) must offer to the dialog.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include <cz/settings.h>
+
+G_BEGIN_DECLS
+
+typedef struct {
+    int32_t id; // what CzSettings.hints takes
+    const char *name;
+} UiLayer;
+
+// Zeroed fields mean: nothing to say. Strings are borrowed while the dialog runs.
+typedef struct {
+    const char *name;      // of the photograph, for the title
+    const char *display;   // X11 display of the host's window
+    const char *wm_class;  // so that a task bar groups the dialog with the host's windows
+    uint32_t user_time;    // of the click that has led here, so that the dialog may take the focus
+    uint32_t window;       // X11 window that the dialog stays above; 0: none
+    bool dark;             // theme
+    const UiLayer *layers; // that may hold hints
+    size_t n_layers;
+    // Asked when the user confirms: may this be done? NULL: everything may. On FALSE the dialog
+    // shows the sentence and stays. Main thread.
+    bool (*check)(void *user, const CzSettings *settings, GError **error);
+    void *user;
+} UiHost;
+
+G_END_DECLS
