@@ -24,6 +24,9 @@ typedef struct {
     UiJob *job;
     UiBind *bind;
     CzChroma *chroma; // for the present weights and device; NULL: none
+    CzDab dabs[CZ_MAX_DABS];
+    size_t n_dabs;
+    bool hints_failed; // the message is about them
     GMainLoop *loop;
     UiAnswer answer;
     bool confirmed; // as soon as the colours are there
@@ -93,13 +96,52 @@ static gboolean poll_progress(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-// ---- inference --------------------------------------------------------------------------------
-
 static void forget_chroma(Dialog *dialog)
 {
     ui_preview_set_chroma(dialog->preview, NULL);
     g_clear_pointer(&dialog->chroma, cz_chroma_free);
 }
+
+// ---- hints --------------------------------------------------------------------------------
+
+static void hint(Dialog *dialog)
+{
+    g_autoptr(GError) error = NULL;
+    if (!dialog->chroma)
+        return;
+    if (!cz_chroma_hint(dialog->chroma, dialog->dabs, dialog->n_dabs, dialog->settings.reach,
+                        &error))
+        show_message(dialog, _("The hints cannot be used."), error->message);
+    ui_preview_set_chroma(dialog->preview, dialog->chroma);
+}
+
+// The layer may have been painted on since.
+static void gather_hints(Dialog *dialog)
+{
+    g_autoptr(GError) error = NULL;
+    const UiHost *host = dialog->host;
+    dialog->n_dabs = 0;
+    bool good =
+        dialog->settings.hints == -1 || !host->gather ||
+        host->gather(host->user, dialog->settings.hints, dialog->dabs, &dialog->n_dabs, &error);
+    if (!good) {
+        dialog->n_dabs = 0;
+        show_message(dialog, _("The hints cannot be used."), error->message);
+    } else if (dialog->hints_failed) {
+        hide_message(dialog);
+    }
+    dialog->hints_failed = !good;
+    hint(dialog);
+}
+
+static gboolean on_focus(Dialog *dialog)
+{
+    if (dialog->settings.hints != -1)
+        gather_hints(dialog);
+    return GDK_EVENT_PROPAGATE;
+}
+
+// ---- inference ----------------------------------------------------------------------------
 
 static void start(Dialog *dialog)
 {
@@ -155,7 +197,7 @@ static void on_done(void *user, CzChroma *chroma, const CzDeviceInfo *device, co
     }
     forget_chroma(dialog);
     dialog->chroma = chroma;
-    ui_preview_set_chroma(dialog->preview, chroma);
+    gather_hints(dialog);
     double seconds = (double)(g_get_monotonic_time() - dialog->start_us) * 1e-6;
     g_autofree char *text = g_strdup_printf(_("Colored in %.1f s on %s"), seconds, device->name);
     gtk_label_set_text(dialog->status, text);
@@ -174,8 +216,10 @@ static void take_settings(Dialog *dialog)
     ui_preview_set_settings(dialog->preview, &dialog->settings);
     bool same = g_str_equal(last.weights, dialog->settings.weights) &&
                 g_str_equal(last.device, dialog->settings.device);
-    if (same && (dialog->chroma || ui_job_busy(dialog->job)))
+    if (same && (dialog->chroma || ui_job_busy(dialog->job))) {
+        gather_hints(dialog);
         return;
+    }
     forget_chroma(dialog);
     start(dialog);
 }
@@ -190,6 +234,10 @@ static void on_changed(void *user, const CzSettingRow *row)
     }
     ui_bind_get(dialog->bind, &dialog->settings);
     ui_preview_set_settings(dialog->preview, &dialog->settings);
+    if (g_str_equal(row->key, "hints"))
+        gather_hints(dialog);
+    else if (g_str_equal(row->key, "reach") && dialog->n_dabs > 0)
+        hint(dialog);
 }
 
 static void on_reset(Dialog *dialog)
@@ -247,6 +295,13 @@ static void on_response(GtkDialog *window, gint response, Dialog *dialog)
     }
 }
 
+// GTK would destroy the window.
+static gboolean on_delete(Dialog *dialog)
+{
+    g_main_loop_quit(dialog->loop);
+    return GDK_EVENT_STOP;
+}
+
 static void on_preview_failed(GtkWidget *preview, const char *sentence, Dialog *dialog)
 {
     show_message(dialog, _("The photograph cannot be shown."), sentence);
@@ -282,6 +337,8 @@ static void connect(GtkBuilder *builder, Dialog *dialog)
     g_signal_connect_swapped(dialog->preview, "view-changed", G_CALLBACK(show_zoom), dialog);
     g_signal_connect(dialog->preview, "failed", G_CALLBACK(on_preview_failed), dialog);
     g_signal_connect(dialog->window, "response", G_CALLBACK(on_response), dialog);
+    g_signal_connect_swapped(dialog->window, "delete-event", G_CALLBACK(on_delete), dialog);
+    g_signal_connect_swapped(dialog->window, "focus-in-event", G_CALLBACK(on_focus), dialog);
     g_signal_connect(dialog->window, "key-press-event", G_CALLBACK(on_key), dialog);
     g_signal_connect(dialog->window, "key-release-event", G_CALLBACK(on_key), dialog);
 }

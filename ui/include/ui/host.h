@@ -8,6 +8,7 @@
 
 #include <glib.h>
 
+#include <cz/hints.h>
 #include <cz/settings.h>
 
 G_BEGIN_DECLS
@@ -27,6 +28,8 @@ typedef struct {
     bool dark;             // theme
     const UiLayer *layers; // that may hold hints
     size_t n_layers;
+    // The dabs on a layer of layers, CZ_MAX_DABS at most; NULL: hints give nothing. Main thread.
+    bool (*gather)(void *user, int32_t layer, CzDab *dabs, size_t *n_dabs, GError **error);
     // Asked when the user confirms: may this be done? NULL: everything may. On FALSE the dialog
     // shows the sentence and stays. Main thread.
     bool (*check)(void *user, const CzSettings *settings, GError **error);
