@@ -16,17 +16,10 @@
 // The network takes most of the time of a small photograph, the pixels that of a large one.
 static const double PREDICT_SHARE = 0.6;
 
-static bool check_visible(PluginPixels *pixels, GError **error)
+void plugin_prediction_clear(PluginPrediction *prediction)
 {
-    bool visible;
-    if (!plugin_pixels_visible(pixels, &visible, error)) {
-        return false;
-    }
-    if (!visible) {
-        g_set_error_literal(error, PLUGIN_ERROR, PLUGIN_ERROR_LAYER,
-                            _("The layer is fully transparent: there is nothing to color."));
-    }
-    return visible;
+    g_clear_pointer(&prediction->chroma, cz_chroma_free);
+    g_clear_pointer(&prediction->colorizer, cz_colorizer_free);
 }
 
 static bool add_hints(CzChroma *chroma, const PluginTarget *target, PluginPixels *pixels,
@@ -46,37 +39,49 @@ static bool add_hints(CzChroma *chroma, const PluginTarget *target, PluginPixels
     return true;
 }
 
-static bool compute(const PluginTarget *target, PluginPixels *pixels, const CzSettings *settings,
-                    GError **error)
+// What the dialog has opened is taken over from it, and so is what it has predicted, unless that
+// was for other numbers.
+static bool predict(const PluginTarget *target, PluginPixels *pixels, const CzSettings *settings,
+                    PluginPrediction *made, const CzProgress *progress, GError **error)
 {
-    PluginProgress progress;
-    plugin_progress_start(&progress);
     gint64 start_us = g_get_monotonic_time();
-    CzColorizerOptions options = {.weights = settings->weights, .device = settings->device};
-    g_autoptr(CzColorizer) colorizer = cz_colorizer_new(&options, error);
-    if (!colorizer) {
+    const CzColorizerOptions options = {.weights = settings->weights, .device = settings->device};
+    if (!made->colorizer) {
+        made->colorizer = cz_colorizer_new(&options, error);
+    }
+    if (!made->colorizer) {
         return false;
     }
     plugin_host_print_time("open", start_us);
     if (g_getenv("COLORIZE_TIME")) {
-        g_printerr("colorize-photo: device %s\n", cz_colorizer_device(colorizer)->name);
+        g_printerr("colorize-photo: device %s\n", cz_colorizer_device(made->colorizer)->name);
     }
-
     start_us = g_get_monotonic_time();
     CzPhoto photo = plugin_pixels_photo(pixels);
-    CzProgress part = plugin_progress_part(&progress, 0.0, PREDICT_SHARE);
-    g_autoptr(CzChroma) chroma = cz_colorizer_predict(colorizer, &photo, &part, error);
-    if (!chroma) {
-        return false;
+    if (!made->chroma) {
+        made->chroma = cz_colorizer_predict(made->colorizer, &photo, progress, error);
     }
     plugin_host_print_time("predict", start_us);
-    if (!add_hints(chroma, target, pixels, settings, error)) {
+    return made->chroma && add_hints(made->chroma, target, pixels, settings, error);
+}
+
+static bool compute(const PluginTarget *target, PluginPixels *pixels, const CzSettings *settings,
+                    PluginPrediction *made, GError **error)
+{
+    PluginProgress progress;
+    plugin_progress_start(&progress);
+    if (made->space != target->space) {
+        g_clear_pointer(&made->chroma, cz_chroma_free);
+    }
+    double share = made->chroma ? 0.0 : PREDICT_SHARE;
+    CzProgress part = plugin_progress_part(&progress, 0.0, share);
+    if (!predict(target, pixels, settings, made, &part, error)) {
         return false;
     }
-
-    start_us = g_get_monotonic_time();
-    part = plugin_progress_part(&progress, PREDICT_SHARE, 1.0);
-    if (!cz_chroma_apply(chroma, colorizer, settings, &photo, &part, error)) {
+    gint64 start_us = g_get_monotonic_time();
+    CzPhoto photo = plugin_pixels_photo(pixels);
+    part = plugin_progress_part(&progress, share, 1.0);
+    if (!cz_chroma_apply(made->chroma, made->colorizer, settings, &photo, &part, error)) {
         return false;
     }
     plugin_progress_end(&progress);
@@ -84,8 +89,8 @@ static bool compute(const PluginTarget *target, PluginPixels *pixels, const CzSe
     return true;
 }
 
-bool plugin_colorize(gint32 image, gint32 drawable, const CzSettings *settings, bool interactive,
-                     gint32 *result, GError **error)
+bool plugin_colorize(gint32 image, gint32 drawable, const CzSettings *settings,
+                     PluginPrediction *made, bool interactive, gint32 *result, GError **error)
 {
     PluginTarget target;
     PluginOutput output = {0};
@@ -94,9 +99,9 @@ bool plugin_colorize(gint32 image, gint32 drawable, const CzSettings *settings, 
     if (plugin_target_init(&target, image, drawable, (CzOutput)settings->output, error) &&
         (settings->hints == -1 || plugin_hints_check(settings->hints, &target, error))) {
         plugin_pixels_init(&pixels, target.source, target.space);
-        ok = check_visible(&pixels, error) &&
+        ok = plugin_pixels_check_visible(&pixels, error) &&
              plugin_output_init(&output, &target, &pixels, error) &&
-             compute(&target, &pixels, settings, error);
+             compute(&target, &pixels, settings, made, error);
     }
     gint64 start_us = g_get_monotonic_time();
     plugin_pixels_clear(&pixels);

@@ -2,9 +2,22 @@
 // One layer, coloured: from ids and settings to the drawable that holds the colour.
 #pragma once
 
-#include <cz/settings.h>
+#include <cz/colorizer.h>
 
-// settings have been checked. The image is touched only when everything has been computed, in one
-// undo step. PLUGIN_ERROR_*, and all of the engine's.
-bool plugin_colorize(gint32 image, gint32 drawable, const CzSettings *settings, bool interactive,
-                     gint32 *result, GError **error);
+#include <gegl.h>
+
+// What has been opened and predicted already, by the dialog. Zeroed: nothing yet.
+typedef struct {
+    CzColorizer *colorizer;
+    CzChroma *chroma;
+    const Babl *space; // as which the photograph's numbers were taken
+} PluginPrediction;
+
+void plugin_prediction_clear(PluginPrediction *prediction);
+
+// settings have been checked; so has been, by the dialog, what prediction was made with. The image
+// is touched only when everything has been computed, in one undo step. PLUGIN_ERROR_*, and all of
+// the engine's.
+bool plugin_colorize(gint32 image, gint32 drawable, const CzSettings *settings,
+                     PluginPrediction *prediction, bool interactive, gint32 *result,
+                     GError **error);

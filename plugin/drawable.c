@@ -4,9 +4,12 @@
 
 #include <math.h>
 
+#include <glib/gi18n.h>
 #include <libgimp/gimp.h>
 
 #include <cz/memory.h>
+
+#include "host.h"
 
 // GIMP 2.10 gives every buffer the space sRGB, whatever the image's profile says.
 static void set_space(GeglBuffer *buffer, const Babl *space)
@@ -113,7 +116,8 @@ CzPhoto plugin_pixels_photo(PluginPixels *pixels)
     return (CzPhoto){pixels->width, pixels->height, read_rows, write_rows, pixels};
 }
 
-bool plugin_pixels_visible(PluginPixels *pixels, bool *visible, GError **error)
+// TRUE at the first pixel that is not fully transparent.
+static bool find_visible(PluginPixels *pixels, bool *visible, GError **error)
 {
     static const int32_t BAND = 64;
     *visible = !pixels->alpha;
@@ -129,4 +133,17 @@ bool plugin_pixels_visible(PluginPixels *pixels, bool *visible, GError **error)
         }
     }
     return true;
+}
+
+bool plugin_pixels_check_visible(PluginPixels *pixels, GError **error)
+{
+    bool visible;
+    if (!find_visible(pixels, &visible, error)) {
+        return false;
+    }
+    if (!visible) {
+        g_set_error_literal(error, PLUGIN_ERROR, PLUGIN_ERROR_LAYER,
+                            _("The layer is fully transparent: there is nothing to color."));
+    }
+    return visible;
 }

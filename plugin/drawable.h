@@ -27,5 +27,5 @@ void plugin_pixels_clear(PluginPixels *pixels); // accepts a zeroed one
 // Rows for the engine; borrows pixels. Alpha goes from src to dst as it is.
 CzPhoto plugin_pixels_photo(PluginPixels *pixels);
 
-// TRUE at the first pixel that is not fully transparent.
-bool plugin_pixels_visible(PluginPixels *pixels, bool *visible, GError **error);
+// FALSE with PLUGIN_ERROR_LAYER if all pixels are fully transparent.
+bool plugin_pixels_check_visible(PluginPixels *pixels, GError **error);

@@ -10,6 +10,9 @@
 #include <cz/settings.h>
 
 #include "colorize.h"
+#ifdef PLUGIN_DIALOG
+#include "dialog.h"
+#endif
 #include "host.h"
 
 enum { ARG_RUN_MODE, ARG_IMAGE, ARG_DRAWABLE, N_FIXED_ARGS };
@@ -118,32 +121,61 @@ static void store_last_values(const CzSettings *settings)
     gimp_set_data(PLUGIN_PROCEDURE, &last, sizeof last);
 }
 
-static bool run(gint n_params, const GimpParam *params, gint32 *result, GError **error)
+// Settings come from the dialog where there is one, and are the last ones where there is none.
+static bool ask(gint32 image, gint32 drawable, CzSettings *settings, PluginPrediction *prediction,
+                bool *cancelled, GError **error)
+{
+#ifdef PLUGIN_DIALOG
+    GError *cause = NULL;
+    *cancelled = plugin_dialog_run(image, drawable, settings, prediction, &cause) == UI_CANCELLED;
+    if (cause) {
+        g_propagate_error(error, cause);
+        return false;
+    }
+#endif
+    return true;
+}
+
+static bool get_settings(gint n_params, const GimpParam *params, CzSettings *settings,
+                         GError **error)
 {
     size_t n_rows;
     cz_settings(&n_rows);
-    GimpRunMode mode = (GimpRunMode)params[ARG_RUN_MODE].data.d_int32;
-    CzSettings settings;
-    cz_settings_init(&settings);
+    cz_settings_init(settings);
     // The menu and "Repeat" give the fixed arguments only, Script-Fu gives all of them always.
-    if (mode != GIMP_RUN_NONINTERACTIVE) {
-        load_last_values(&settings);
+    if (params[ARG_RUN_MODE].data.d_int32 != GIMP_RUN_NONINTERACTIVE) {
+        load_last_values(settings);
     } else if (n_params != (gint)(N_FIXED_ARGS + n_rows)) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT, "%zu arguments are expected, found %d",
                     N_FIXED_ARGS + n_rows, n_params);
         return false;
-    } else if (!read_settings(&settings, params, error)) {
+    } else if (!read_settings(settings, params, error)) {
         return false;
     }
-    if (!cz_settings_check(&settings, error) ||
-        !plugin_colorize(params[ARG_IMAGE].data.d_image, params[ARG_DRAWABLE].data.d_drawable,
-                         &settings, mode != GIMP_RUN_NONINTERACTIVE, result, error)) {
+    return cz_settings_check(settings, error);
+}
+
+static bool run(gint n_params, const GimpParam *params, bool *cancelled, gint32 *result,
+                GError **error)
+{
+    GimpRunMode mode = (GimpRunMode)params[ARG_RUN_MODE].data.d_int32;
+    gint32 image = params[ARG_IMAGE].data.d_image;
+    gint32 drawable = params[ARG_DRAWABLE].data.d_drawable;
+    CzSettings settings;
+    PluginPrediction prediction = {0};
+    if (!get_settings(n_params, params, &settings, error) ||
+        (mode == GIMP_RUN_INTERACTIVE &&
+         !ask(image, drawable, &settings, &prediction, cancelled, error)) ||
+        *cancelled) {
         return false;
     }
-    if (mode != GIMP_RUN_NONINTERACTIVE) {
+    bool interactive = mode != GIMP_RUN_NONINTERACTIVE;
+    bool ok = plugin_colorize(image, drawable, &settings, &prediction, interactive, result, error);
+    plugin_prediction_clear(&prediction);
+    if (ok && interactive) {
         store_last_values(&settings);
     }
-    return true;
+    return ok;
 }
 
 gint plugin_procedure_run(gint n_params, const GimpParam *params, GimpParam *values)
@@ -155,11 +187,16 @@ gint plugin_procedure_run(gint n_params, const GimpParam *params, GimpParam *val
     }
     GError *error = NULL;
     gint32 result = -1;
-    if (run(n_params, params, &result, &error)) {
+    bool cancelled = false;
+    if (run(n_params, params, &cancelled, &result, &error)) {
         values[0].data.d_status = GIMP_PDB_SUCCESS;
         values[1].type = GIMP_PDB_DRAWABLE;
         values[1].data.d_drawable = result;
         return 2;
+    }
+    if (cancelled && !error) {
+        values[0].data.d_status = GIMP_PDB_CANCEL;
+        return 1;
     }
     if (!g_error_matches(error, CZ_ERROR, CZ_ERROR_ARGUMENT)) {
         values[0].data.d_status = GIMP_PDB_EXECUTION_ERROR;

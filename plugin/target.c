@@ -141,6 +141,12 @@ static bool find_space(PluginTarget *target, GError **error)
     return ok;
 }
 
+bool plugin_target_check(gint32 image, gint32 drawable, CzOutput output, GError **error)
+{
+    PluginTarget target = {.image = image, .output = output};
+    return check_ids(image, drawable, error) && resolve(&target, drawable, error);
+}
+
 bool plugin_target_init(PluginTarget *target, gint32 image, gint32 drawable, CzOutput output,
                         GError **error)
 {

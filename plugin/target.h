@@ -19,6 +19,9 @@ typedef struct {
     bool selected;     // there is a selection, and it touches the layer
 } PluginTarget;
 
+// Whether plugin_target_init() would refuse the layer or the output; quick.
+bool plugin_target_check(gint32 image, gint32 drawable, CzOutput output, GError **error);
+
 // drawable: as GIMP hands it over (a layer mask that is being edited stands for its layer).
 // PLUGIN_ERROR_LAYER, CZ_ERROR_ARGUMENT (ids that are none). Clear it on failure too.
 bool plugin_target_init(PluginTarget *target, gint32 image, gint32 drawable, CzOutput output,

@@ -230,6 +230,7 @@ static void show_details(UiBind *bind, const char *path)
     g_autoptr(GError) error = NULL;
     g_autoptr(UiWeights) weights = ui_weights_read(path, &error);
     gtk_label_set_text(bind->details, weights ? weights->details : error->message);
+    gtk_widget_set_tooltip_text(GTK_WIDGET(bind->details), weights ? weights->licence : NULL);
 }
 
 // Shows path, known before or not.

@@ -412,6 +412,7 @@ static void run(Dialog *dialog)
     ui_preview_set_chroma(dialog->preview, NULL);
     ui_preview_set_photo(dialog->preview, NULL, NULL);
     gtk_widget_destroy(dialog->window);
+    gdk_display_flush(gdk_display_get_default()); // what comes next may take long
     ui_bind_free(dialog->bind);
 }
 

@@ -15,6 +15,7 @@ void ui_weights_free(UiWeights *weights)
     g_free(weights->path);
     g_free(weights->title);
     g_free(weights->details);
+    g_free(weights->licence);
     g_free(weights);
 }
 
@@ -51,11 +52,13 @@ UiWeights *ui_weights_read(const char *path, GError **error)
     GString *lines = g_string_new(NULL);
     add_line(lines, _("Trained on %s"), cz_model_file_meta(file, "colorize.training_set"));
     add_line(lines, _("Date: %s"), cz_model_file_meta(file, "colorize.date"));
-    add_line(lines, _("License: %s"), cz_model_file_meta(file, "colorize.licence"));
+    GString *licence = g_string_new(NULL);
+    add_line(licence, _("License: %s"), cz_model_file_meta(file, "colorize.licence"));
     UiWeights *weights = g_new0(UiWeights, 1);
     weights->path = g_strdup(path);
     weights->title = title_of(file, bundled != NULL);
     weights->details = g_string_free(lines, FALSE);
+    weights->licence = g_string_free(licence, FALSE);
     return weights;
 }
 

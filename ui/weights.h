@@ -7,7 +7,8 @@
 typedef struct {
     char *path;    // as CzSettings.weights has it: "" = bundled
     char *title;   // for a list
-    char *details; // lines: training set, date, licence
+    char *details; // lines: training set, date
+    char *licence; // "" if it says none
 } UiWeights;
 
 void ui_weights_free(UiWeights *weights); // accepts NULL
