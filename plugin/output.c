@@ -124,6 +124,8 @@ static bool commit_layer(PluginOutput *output, gint32 *result, GError **error)
             return plugin_host_refused(_("The color layer cannot be made"), error);
         }
     }
+    // Above a photograph that is hidden, color would fall on what lies below.
+    gimp_item_set_visible(layer, gimp_item_get_visible(target->layer));
     gint x, y;
     gimp_drawable_offsets(target->layer, &x, &y);
     gimp_layer_set_offsets(layer, x, y);
