@@ -347,12 +347,18 @@ static void correct(const Regression *r, CzField *field)
         }
 }
 
-static void spread(Regression *r, CzField *field)
+static void clear_residuals(Regression *r)
 {
-    size_t n = (size_t)field->width * field->height;
+    size_t n = (size_t)r->ground->field.width * r->ground->field.height;
     columns_init(r);
     memset(r->residual[0], 0, n * sizeof(float));
     memset(r->residual[1], 0, n * sizeof(float));
+}
+
+static void spread(Regression *r, CzField *field)
+{
+    size_t n = (size_t)field->width * field->height;
+    clear_residuals(r);
     for (size_t i = 0; i < r->n_points; i++)
         spread_point(r, &r->points[i], r->alpha + 2 * i);
     cz_field_copy(field, &r->ground->field);
@@ -383,6 +389,28 @@ bool cz_hints_spread(const CzGround *ground, const CzDab *dabs, size_t n_dabs,
     good = good && solve(&r, error);
     if (good)
         spread(&r, field);
+    cz_memory_free(r.memory);
+    return good;
+}
+
+void cz_hints_predicted(const CzGround *ground, const CzDab *dab, float ab[2])
+{
+    const Corners corners = corners_of(&ground->field, dab);
+    field_at(&ground->field, &corners, dab->l, ab, NULL);
+}
+
+bool cz_hints_likeness(const CzGround *ground, const CzDab *dab, const CzHintKernel *kernel,
+                       float *likeness, GError **error)
+{
+    Regression r = {.ground = ground, .kernel = kernel, .n_points = 1};
+    static const double alpha[2] = {1, 0};
+    size_t n = (size_t)ground->field.width * ground->field.height;
+    bool good = regression_alloc(&r, error) && point_init(&r, 0, dab, error);
+    if (good) {
+        clear_residuals(&r);
+        spread_point(&r, &r.points[0], alpha);
+        memcpy(likeness, r.residual[0], n * sizeof(float));
+    }
     cz_memory_free(r.memory);
     return good;
 }

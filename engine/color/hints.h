@@ -24,3 +24,10 @@ CzHintKernel cz_hint_kernel(double reach);
 // CZ_ERROR_MEMORY, NUMERIC (dabs that are no numbers), ARGUMENT (too many).
 bool cz_hints_spread(const CzGround *ground, const CzDab *dabs, size_t n_dabs,
                      const CzHintKernel *kernel, CzField *field, GError **error);
+
+// What the ground's field gives at a dab, before all hints.
+void cz_hints_predicted(const CzGround *ground, const CzDab *dab, float ab[2]);
+// The kernel's values between a dab and all places of the ground's field. likeness: field.height *
+// field.width (out); untouched after an error. CZ_ERROR_MEMORY, NUMERIC.
+bool cz_hints_likeness(const CzGround *ground, const CzDab *dab, const CzHintKernel *kernel,
+                       float *likeness, GError **error);

@@ -277,7 +277,8 @@ CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo,
     cz_reducer_field_size(reducer, &w, &h);
     if (!cz_field_init(&chroma->field, w, h, error) ||
         !cz_field_init(&chroma->ground.field, w, h, error) ||
-        !predict_field(colorizer, photo, reducer, &chroma->ground, progress, error))
+        !predict_field(colorizer, photo, reducer, &chroma->ground, progress, error) ||
+        !cz_ground_finish(&chroma->ground, photo->width, photo->height, error))
         return NULL;
     cz_field_copy(&chroma->field, &chroma->ground.field);
     chroma->tone = cz_reducer_tone(reducer);
@@ -292,10 +293,6 @@ bool cz_chroma_hint(CzChroma *chroma, const CzDab *dabs, size_t n, double reach,
         g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT, "reach is %g, allowed is 0 to 1", reach);
         return false;
     }
-    // Most photographs never get a hint.
-    if (n > 0 && !chroma->ground.lengths &&
-        !cz_ground_finish(&chroma->ground, chroma->width, chroma->height, error))
-        return false;
     CzHintKernel kernel = cz_hint_kernel(reach);
     return cz_hints_spread(&chroma->ground, dabs, n, &kernel, &chroma->field, error);
 }

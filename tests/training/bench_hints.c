@@ -86,7 +86,6 @@ static void case_init(Case *c, CzColorizer *colorizer, const TrainPicture *pictu
     const CzPhoto photo = {c->truth.width, c->truth.height, read_rows, NULL, &c->truth};
     c->chroma = cz_colorizer_predict(colorizer, &photo, NULL, &error);
     must(c->chroma != NULL, error);
-    must(cz_ground_finish(&c->chroma->ground, photo.width, photo.height, &error), error);
     train_hints_sample(&c->truth, 1, number, c->dabs, MOST);
     c->base = score(c);
 }
@@ -182,6 +181,10 @@ static void measure_time(CzColorizer *colorizer)
         }
         printf("%3zu dabs: %6.2f ms (first call %6.2f)\n", numbers[i], least, first);
     }
+    float suggested[16][2];
+    double began = cpu_ms();
+    size_t n = cz_chroma_suggest(chroma, 0.4, 0.6, 50, suggested, 16);
+    printf("%zu suggested colors: %.2f ms\n", n, cpu_ms() - began);
     cz_chroma_free(chroma);
 }
 

@@ -42,4 +42,12 @@ bool cz_dabs_gather(const CzPhoto *photo, const CzHintPicture *picture, const Cz
 // CZ_ERROR_ARGUMENT (n, reach), NUMERIC, MEMORY: the chroma is as it was.
 bool cz_chroma_hint(CzChroma *chroma, const CzDab *dabs, size_t n, double reach, GError **error);
 
+// Colors to choose from for the place x, y (0 to 1 of width and height) whose L* is l, most likely
+// first: the network's own, those of places of this photograph that look alike, more vivid and
+// paler ones, grey, then other hues. In the gamut at l, and at least 5 apart (CIEDE2000): fewer
+// than asked for where the gamut is small, one at L* 0 and 100, none for what is no number. Hints
+// do not matter. ab: n_max (out); their number. About a millisecond. Uses the calling thread only,
+// which may be any; as many at once as you like.
+size_t cz_chroma_suggest(const CzChroma *chroma, double x, double y, double l, float (*ab)[2], size_t n_max);
+
 G_END_DECLS
