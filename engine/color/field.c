@@ -73,6 +73,49 @@ void cz_field_slopes(CzField *field, float epsilon)
             slope(field, x, y, epsilon);
 }
 
+// How much place i may say about place at, of which it is dx, dy away.
+static float kinship(const CzField *field, size_t i, size_t at, int32_t dx, int32_t dy)
+{
+    const float l_variance = 36, distance_variance = 3.3f, least = 1e-9f;
+    float d_l = field->l[i] - field->l[at];
+    return expf(-d_l * d_l / (2 * l_variance) -
+                (float)(dx * dx + dy * dy) / (2 * distance_variance)) +
+           least;
+}
+
+static void mend(CzField *field, int32_t x, int32_t y, int32_t border)
+{
+    const int32_t reach = 3, right = field->width - 1 - border, bottom = field->height - 1 - border;
+    int32_t in_x = CLAMP(x, border, right), in_y = CLAMP(y, border, bottom);
+    size_t at = (size_t)y * field->width + x;
+    float sum = 0, a = 0, b = 0;
+    for (int32_t v = MAX(in_y - reach, border); v <= MIN(in_y + reach, bottom); v++) {
+        for (int32_t u = MAX(in_x - reach, border); u <= MIN(in_x + reach, right); u++) {
+            size_t i = (size_t)v * field->width + u;
+            float weight = kinship(field, i, at, u - x, v - y);
+            sum += weight;
+            a += weight * field->c[2 * i];
+            b += weight * field->c[2 * i + 1];
+        }
+    }
+    field->c[2 * at] = a / sum;
+    field->c[2 * at + 1] = b / sum;
+}
+
+void cz_field_mend_border(CzField *field, int32_t border)
+{
+    if (MIN(field->width, field->height) < 4 * border)
+        return;
+    for (int32_t y = 0; y < field->height; y++) {
+        bool inner = y >= border && y < field->height - border;
+        for (int32_t x = 0; x < field->width; x++) {
+            if (inner && x == border)
+                x = field->width - border;
+            mend(field, x, y, border);
+        }
+    }
+}
+
 typedef struct {
     float l, a, b, sa, sb;
 } Place;

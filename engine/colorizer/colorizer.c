@@ -237,6 +237,7 @@ static bool job_predict(void *data, GError **error)
     }
     if (cz_network_use(job->colorizer->network)->d65)
         field_from_d65(field);
+    cz_field_mend_border(field, CZ_FIELD_BORDER);
     cz_field_slopes(field, CZ_FIELD_EPSILON);
     return true;
 }

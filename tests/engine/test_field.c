@@ -170,6 +170,40 @@ static void test_linear_relation(void)
     cz_field_clear(&field);
 }
 
+// Two objects, one dark and one light, each of one color, that meet at the border.
+static void two_objects(CzField *field, int32_t w, int32_t h)
+{
+    g_assert_true(cz_field_init(field, w, h, NULL));
+    for (int32_t i = 0; i < w * h; i++) {
+        bool dark = i % w < w / 2;
+        field->l[i] = dark ? 20 : 80;
+        field->c[2 * i] = dark ? 10 : -5;
+        field->c[2 * i + 1] = dark ? -20 : 30;
+    }
+}
+
+static void test_border(void)
+{
+    enum { W = 40, H = 30, BORDER = 5 };
+    CzField field, expected;
+    two_objects(&field, W, H);
+    two_objects(&expected, W, H);
+    for (int32_t y = 0; y < H; y++)
+        for (int32_t x = 0; x < W; x++)
+            if (x < BORDER || x >= W - BORDER || y < BORDER || y >= H - BORDER)
+                field.c[2 * (y * W + x)] = field.c[2 * (y * W + x) + 1] = NAN;
+    cz_field_mend_border(&field, BORDER);
+    for (int32_t i = 0; i < 2 * W * H; i++)
+        g_assert_cmpfloat_with_epsilon(field.c[i], expected.c[i], 2e-3);
+    cz_field_clear(&field);
+    two_objects(&field, 4 * BORDER - 1, H);
+    field.c[0] = 77;
+    cz_field_mend_border(&field, BORDER);
+    g_assert_cmpfloat(field.c[0], ==, 77);
+    cz_field_clear(&field);
+    cz_field_clear(&expected);
+}
+
 static void test_errors(void)
 {
     CzField field;
@@ -195,6 +229,7 @@ int main(int argc, char **argv)
     g_test_add_func("/engine/field/own_size_gives_its_chroma_back", test_own_size);
     g_test_add_func("/engine/field/strips_are_the_whole", test_strips);
     g_test_add_func("/engine/field/linear_relations_come_back_exactly", test_linear_relation);
+    g_test_add_func("/engine/field/border_takes_the_color_of_its_like", test_border);
     g_test_add_func("/engine/field/errors_leave_nothing_behind", test_errors);
     return g_test_run();
 }

@@ -15,6 +15,8 @@
 
 #define CZ_FIELD_EPSILON 16.0f // in L* squared; measured best of 4, 16, 64 over 2x, 4x, 8x
 
+#define CZ_FIELD_BORDER  5     // places; see cz_field_mend_border
+
 typedef struct {
     int32_t width, height; // of the maps
     float *c;              // height * width * 2, row by row: a*, b*
@@ -26,6 +28,11 @@ typedef struct {
 bool cz_field_init(CzField *field, int32_t width, int32_t height, GError **error);
 void cz_field_copy(CzField *dst, const CzField *src); // of the same size
 void cz_field_clear(CzField *field); // accepts a zeroed field
+// c of the outermost places anew, from the nearest inner ones of like lightness (a joint bilateral
+// mean), before the slopes are made. The network sees zeros beyond the picture, and paints a seam
+// of another tint along its border, most in even skies: 5 places (10 working pixels) take it away
+// and cost 0.02 dB. Does nothing to maps smaller than four borders.
+void cz_field_mend_border(CzField *field, int32_t border);
 void cz_field_slopes(CzField *field, float epsilon); // s from c and l
 
 // n_rows rows, from row y on, of a photograph of photo_w x photo_h that the field covers.
