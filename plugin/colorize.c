@@ -20,19 +20,24 @@ void plugin_prediction_clear(PluginPrediction *prediction)
 {
     g_clear_pointer(&prediction->chroma, cz_chroma_free);
     g_clear_pointer(&prediction->colorizer, cz_colorizer_free);
+    g_clear_pointer(&prediction->dabs.dabs, g_free);
 }
 
-static bool add_hints(CzChroma *chroma, const PluginTarget *target, PluginPixels *pixels,
+static bool add_hints(PluginPrediction *made, const PluginTarget *target, PluginPixels *pixels,
                       const CzSettings *settings, GError **error)
 {
-    CzDab dabs[CZ_MAX_DABS];
-    size_t n;
-    if (settings->hints == -1) {
-        return true;
-    }
     gint64 start_us = g_get_monotonic_time();
-    if (!plugin_hints_gather(settings->hints, target, pixels, dabs, &n, error) ||
-        !cz_chroma_hint(chroma, dabs, n, settings->reach, error)) {
+    CzDab gathered[CZ_MAX_DABS];
+    const CzDab *dabs = gathered;
+    size_t n_dabs = 0;
+    if (made->dabs.edited) {
+        dabs = made->dabs.dabs;
+        n_dabs = made->dabs.n_dabs;
+    } else if (settings->hints != -1 &&
+               !plugin_hints_gather(settings->hints, target, pixels, gathered, &n_dabs, error)) {
+        return false;
+    }
+    if (!cz_chroma_hint(made->chroma, dabs, n_dabs, settings->reach, error)) {
         return false;
     }
     plugin_host_print_time("hints", start_us);
@@ -62,7 +67,7 @@ static bool predict(const PluginTarget *target, PluginPixels *pixels, const CzSe
         made->chroma = cz_colorizer_predict(made->colorizer, &photo, progress, error);
     }
     plugin_host_print_time("predict", start_us);
-    return made->chroma && add_hints(made->chroma, target, pixels, settings, error);
+    return made->chroma && add_hints(made, target, pixels, settings, error);
 }
 
 static bool compute(const PluginTarget *target, PluginPixels *pixels, const CzSettings *settings,
@@ -106,7 +111,7 @@ bool plugin_colorize(gint32 image, gint32 drawable, const CzSettings *settings,
     gint64 start_us = g_get_monotonic_time();
     plugin_pixels_clear(&pixels);
     if (ok) {
-        ok = plugin_output_commit(&output, interactive, result, error);
+        ok = plugin_output_commit(&output, &made->dabs, interactive, result, error);
         plugin_host_print_time("commit", start_us);
     }
     plugin_output_clear(&output);

@@ -6,11 +6,14 @@
 
 #include <gegl.h>
 
+#include "hint_layer.h"
+
 // What has been opened and predicted already, by the dialog. Zeroed: nothing yet.
 typedef struct {
     CzColorizer *colorizer;
     CzChroma *chroma;
     const Babl *space; // as which the photograph's numbers were taken
+    PluginDabs dabs;   // instead of the hint layer's, if edited; its array is owned
 } PluginPrediction;
 
 void plugin_prediction_clear(PluginPrediction *prediction);

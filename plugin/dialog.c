@@ -110,6 +110,11 @@ static UiAnswer show(Scene *scene, CzSettings *settings, UiOutcome *outcome, GEr
     g_autoptr(GArray) layers = list_layers(&scene->target);
     host.layers = (const UiLayer *)(void *)layers->data;
     host.n_layers = layers->len;
+    for (size_t i = 0; settings->hints == -1 && i < host.n_layers; i++) {
+        if (plugin_hint_layer_is_ours(host.layers[i].id)) {
+            settings->hints = host.layers[i].id;
+        }
+    }
     CzPhoto photo = {scene->pixels.width, scene->pixels.height, read_rows, NULL, scene};
     return ui_dialog_run(&host, &photo, settings, outcome, error);
 }
@@ -132,7 +137,11 @@ UiAnswer plugin_dialog_run(gint32 image, gint32 drawable, CzSettings *settings,
         }
         plugin_pixels_clear(&scene.pixels);
     }
-    *prediction = (PluginPrediction){outcome.colorizer, outcome.chroma, scene.target.space};
+    *prediction = (PluginPrediction){
+        .colorizer = outcome.colorizer,
+        .chroma = outcome.chroma,
+        .space = scene.target.space,
+        .dabs = {outcome.dabs, outcome.n_dabs, settings->hints, outcome.dabs_edited}};
     plugin_target_clear(&scene.target);
     return answer;
 }

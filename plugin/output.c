@@ -162,10 +162,15 @@ static bool commit_in_place(PluginOutput *output, gint32 *result, GError **error
     return true;
 }
 
-static bool commit_image(PluginOutput *output, bool interactive, gint32 *result, GError **error)
+static bool commit_image(PluginOutput *output, const PluginDabs *dabs, bool interactive,
+                         gint32 *result, GError **error)
 {
     if (!gimp_image_insert_layer(output->image, output->drawable, -1, 0)) {
         return plugin_host_refused(_("The result's layer cannot be added"), error);
+    }
+    if (!plugin_hint_layer_write(dabs, output->target, output->image, output->drawable, error)) {
+        output->drawable = -1; // goes with its image
+        return false;
     }
     gimp_image_undo_enable(output->image);
     gimp_image_clean_all(output->image);
@@ -177,11 +182,12 @@ static bool commit_image(PluginOutput *output, bool interactive, gint32 *result,
     return true;
 }
 
-bool plugin_output_commit(PluginOutput *output, bool interactive, gint32 *result, GError **error)
+bool plugin_output_commit(PluginOutput *output, const PluginDabs *dabs, bool interactive,
+                          gint32 *result, GError **error)
 {
     const PluginTarget *target = output->target;
     if (target->output == CZ_OUTPUT_IMAGE) {
-        return commit_image(output, interactive, result, error);
+        return commit_image(output, dabs, interactive, result, error);
     }
     gimp_image_undo_group_start(target->image);
     bool ok = true;
@@ -192,6 +198,7 @@ bool plugin_output_commit(PluginOutput *output, bool interactive, gint32 *result
     } else {
         ok = commit_in_place(output, result, error);
     }
+    ok = ok && plugin_hint_layer_write(dabs, target, target->image, *result, error);
     gimp_image_undo_group_end(target->image);
     return ok;
 }

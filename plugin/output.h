@@ -3,6 +3,7 @@
 #pragma once
 
 #include "drawable.h"
+#include "hint_layer.h"
 #include "target.h"
 
 // Made before the colours are computed, outside of the image's undo history and its layer stack;
@@ -19,8 +20,10 @@ typedef struct {
 bool plugin_output_init(PluginOutput *output, const PluginTarget *target, PluginPixels *pixels,
                         GError **error);
 
-// pixels must have been cleared (flushed). result: the drawable that holds the colour.
-bool plugin_output_commit(PluginOutput *output, bool interactive, gint32 *result, GError **error);
+// pixels must have been cleared (flushed). dabs: written to a layer in the same undo step. result:
+// the drawable that holds the colour.
+bool plugin_output_commit(PluginOutput *output, const PluginDabs *dabs, bool interactive,
+                          gint32 *result, GError **error);
 
 // Takes back everything that has not been committed. Accepts a zeroed output.
 void plugin_output_clear(PluginOutput *output);

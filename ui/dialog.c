@@ -11,6 +11,7 @@
 #include <cz/error.h>
 
 #include "bind.h"
+#include "hints.h"
 #include "job.h"
 #include "preview.h"
 #include "resources.h"
@@ -24,8 +25,7 @@ typedef struct {
     UiJob *job;
     UiBind *bind;
     CzChroma *chroma; // for the present weights and device; NULL: none
-    CzDab dabs[CZ_MAX_DABS];
-    size_t n_dabs;
+    UiHints *hints;
     bool hints_failed; // the message is about them
     GMainLoop *loop;
     UiAnswer answer;
@@ -33,7 +33,7 @@ typedef struct {
     gint64 start_us;
     guint poll;
     UiPreview *preview;
-    GtkWidget *window, *message, *progress, *busy, *stop, *ok;
+    GtkWidget *window, *message, *progress, *busy, *stop, *ok, *remove_dabs;
     GtkLabel *message_text, *status, *zoom;
     GtkToggleButton *split;
 } Dialog;
@@ -96,21 +96,27 @@ static gboolean poll_progress(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-static void forget_chroma(Dialog *dialog)
-{
-    ui_preview_set_chroma(dialog->preview, NULL);
-    g_clear_pointer(&dialog->chroma, cz_chroma_free);
-}
-
 // ---- hints --------------------------------------------------------------------------------
 
-static void hint(Dialog *dialog)
+static void set_chroma(Dialog *dialog, CzChroma *chroma)
 {
+    ui_preview_set_chroma(dialog->preview, chroma);
+    ui_hints_set_chroma(dialog->hints, chroma, ui_job_proxy(dialog->job));
+    if (dialog->chroma != chroma)
+        cz_chroma_free(dialog->chroma);
+    dialog->chroma = chroma;
+}
+
+static void hint(void *user)
+{
+    Dialog *dialog = user;
     g_autoptr(GError) error = NULL;
+    size_t n_dabs;
+    const CzDab *dabs = ui_hints_dabs(dialog->hints, &n_dabs);
+    gtk_widget_set_sensitive(dialog->remove_dabs, n_dabs > 0);
     if (!dialog->chroma)
         return;
-    if (!cz_chroma_hint(dialog->chroma, dialog->dabs, dialog->n_dabs, dialog->settings.reach,
-                        &error))
+    if (!cz_chroma_hint(dialog->chroma, dabs, n_dabs, dialog->settings.reach, &error))
         show_message(dialog, _("The hints cannot be used."), error->message);
     ui_preview_set_chroma(dialog->preview, dialog->chroma);
 }
@@ -120,24 +126,31 @@ static void gather_hints(Dialog *dialog)
 {
     g_autoptr(GError) error = NULL;
     const UiHost *host = dialog->host;
-    dialog->n_dabs = 0;
-    bool good =
-        dialog->settings.hints == -1 || !host->gather ||
-        host->gather(host->user, dialog->settings.hints, dialog->dabs, &dialog->n_dabs, &error);
-    if (!good) {
-        dialog->n_dabs = 0;
+    CzDab dabs[CZ_MAX_DABS];
+    size_t n_dabs = 0;
+    bool good = dialog->settings.hints == -1 || !host->gather ||
+                host->gather(host->user, dialog->settings.hints, dabs, &n_dabs, &error);
+    if (!good)
         show_message(dialog, _("The hints cannot be used."), error->message);
-    } else if (dialog->hints_failed) {
+    else if (dialog->hints_failed)
         hide_message(dialog);
-    }
     dialog->hints_failed = !good;
-    hint(dialog);
+    ui_hints_take(dialog->hints, dabs, good ? n_dabs : 0);
+}
+
+// What the user has done here outlives what may have happened to the layer meanwhile.
+static void follow_hints(Dialog *dialog)
+{
+    if (ui_hints_edited(dialog->hints))
+        hint(dialog);
+    else
+        gather_hints(dialog);
 }
 
 static gboolean on_focus(Dialog *dialog)
 {
     if (dialog->settings.hints != -1)
-        gather_hints(dialog);
+        follow_hints(dialog);
     return GDK_EVENT_PROPAGATE;
 }
 
@@ -195,9 +208,8 @@ static void on_done(void *user, CzChroma *chroma, const CzDeviceInfo *device, co
         job_failed(dialog, error);
         return;
     }
-    forget_chroma(dialog);
-    dialog->chroma = chroma;
-    gather_hints(dialog);
+    set_chroma(dialog, chroma);
+    follow_hints(dialog);
     double seconds = (double)(g_get_monotonic_time() - dialog->start_us) * 1e-6;
     g_autofree char *text = g_strdup_printf(_("Colored in %.1f s on %s"), seconds, device->name);
     gtk_label_set_text(dialog->status, text);
@@ -217,10 +229,10 @@ static void take_settings(Dialog *dialog)
     bool same = g_str_equal(last.weights, dialog->settings.weights) &&
                 g_str_equal(last.device, dialog->settings.device);
     if (same && (dialog->chroma || ui_job_busy(dialog->job))) {
-        gather_hints(dialog);
+        follow_hints(dialog);
         return;
     }
-    forget_chroma(dialog);
+    set_chroma(dialog, NULL);
     start(dialog);
 }
 
@@ -236,7 +248,7 @@ static void on_changed(void *user, const CzSettingRow *row)
     ui_preview_set_settings(dialog->preview, &dialog->settings);
     if (g_str_equal(row->key, "hints"))
         gather_hints(dialog);
-    else if (g_str_equal(row->key, "reach") && dialog->n_dabs > 0)
+    else if (g_str_equal(row->key, "reach"))
         hint(dialog);
 }
 
@@ -246,6 +258,11 @@ static void on_reset(Dialog *dialog)
     cz_settings_init(&initial);
     ui_bind_set(dialog->bind, &initial);
     take_settings(dialog);
+}
+
+static void on_remove_dabs(Dialog *dialog)
+{
+    ui_hints_remove_all(dialog->hints);
 }
 
 static void on_stop(Dialog *dialog)
@@ -321,6 +338,7 @@ static void connect(GtkBuilder *builder, Dialog *dialog)
         GCallback callback;
     } rows[] = {
         {"stop", "clicked", G_CALLBACK(on_stop)},
+        {"remove_dabs", "clicked", G_CALLBACK(on_remove_dabs)},
         {"reset", "clicked", G_CALLBACK(on_reset)},
         {"split", "toggled", G_CALLBACK(on_split)},
         {"before", "button-press-event", G_CALLBACK(on_before_pressed)},
@@ -379,10 +397,12 @@ static void build(Dialog *dialog)
     dialog->busy = find(builder, "busy");
     dialog->stop = find(builder, "stop");
     dialog->ok = find(builder, "ok");
+    dialog->remove_dabs = find(builder, "remove_dabs");
     dialog->split = GTK_TOGGLE_BUTTON(find(builder, "split"));
     dialog->preview = UI_PREVIEW(ui_preview_new());
     gtk_widget_show(GTK_WIDGET(dialog->preview));
     gtk_container_add(GTK_CONTAINER(find(builder, "preview_frame")), GTK_WIDGET(dialog->preview));
+    dialog->hints = ui_hints_new(dialog->preview, hint, dialog);
     static const char *const ids[UI_N_SECTIONS] = {"section_color", "section_hints",
                                                    "section_result", "section_engine"};
     GtkGrid *sections[UI_N_SECTIONS];
@@ -409,6 +429,7 @@ static void run(Dialog *dialog)
     g_main_loop_run(dialog->loop);
     if (dialog->poll)
         g_source_remove(dialog->poll);
+    ui_hints_set_chroma(dialog->hints, NULL, NULL);
     ui_preview_set_chroma(dialog->preview, NULL);
     ui_preview_set_photo(dialog->preview, NULL, NULL);
     gtk_widget_destroy(dialog->window);
@@ -432,7 +453,11 @@ UiAnswer ui_dialog_run(const UiHost *host, const CzPhoto *photo, CzSettings *set
     if (dialog.answer == UI_OK) {
         *settings = dialog.settings;
         *outcome = (UiOutcome){ui_job_take_colorizer(dialog.job), g_steal_pointer(&dialog.chroma)};
+        outcome->dabs_edited = ui_hints_edited(dialog.hints);
+        const CzDab *dabs = ui_hints_dabs(dialog.hints, &outcome->n_dabs);
+        outcome->dabs = g_memdup2(dabs, outcome->n_dabs * sizeof *dabs);
     }
+    ui_hints_free(dialog.hints);
     cz_chroma_free(dialog.chroma);
     ui_job_free(dialog.job);
     return dialog.answer;
@@ -442,6 +467,7 @@ void ui_outcome_clear(UiOutcome *outcome)
 {
     cz_chroma_free(outcome->chroma);
     cz_colorizer_free(outcome->colorizer);
+    g_free(outcome->dabs);
     *outcome = (UiOutcome){0};
 }
 

@@ -14,7 +14,11 @@
 #define UI_TYPE_PREVIEW (ui_preview_get_type())
 G_DECLARE_FINAL_TYPE(UiPreview, ui_preview, UI, PREVIEW, GtkDrawingArea)
 
-// Signal "view-changed": zoom or size; "failed" (const char *): the photograph cannot be read.
+// Signals:
+//   "view-changed": zoom or size
+//   "failed" (const char *): the photograph cannot be read
+//   "place-clicked" (double x, double y): a place of the photograph, 0 to 1
+//   "mark-clicked" (int), "mark-moved" (int, double x, double y), "mark-deleted" (int)
 GtkWidget *ui_preview_new(void);
 
 // All are borrowed and have to outlive the widget or be replaced by NULL. Nothing is shown until
@@ -28,8 +32,17 @@ void ui_preview_set_before(UiPreview *preview, bool before); // the photograph a
 void ui_preview_zoom_fit(UiPreview *preview);
 void ui_preview_zoom_full(UiPreview *preview);
 void ui_preview_zoom_step(UiPreview *preview, int direction);
-bool ui_preview_is_fit(UiPreview *preview);
 double ui_preview_scale(UiPreview *preview); // screen pixels for one of the photograph
+
+// Dabs. A click on one selects it; so do Page Up and Page Down. Ctrl and an arrow key move it.
+typedef struct {
+    double x, y; // 0 to 1 of the photograph
+    float rgb[3];
+} UiMark;
+void ui_preview_set_marks(UiPreview *preview, const UiMark *marks, int n_marks); // copied
+void ui_preview_select_mark(UiPreview *preview, int mark);                       // -1: none
+// Where a place of the photograph is in the widget.
+GdkRectangle ui_preview_place(UiPreview *preview, double x, double y);
 
 // What is on the screen now: its place, and 8-bit pixels (CAIRO_FORMAT_RGB24). NULL: nothing yet,
 // or no colour if after. Borrowed.

@@ -81,15 +81,39 @@ void ui_view_fit(UiView *view)
     view->y = view->photo_h / 2.0;
 }
 
-// The photograph's place under a place of the screen.
-static void place_at(const UiView *view, double screen_x, double screen_y, double *x, double *y)
+// Where the photograph begins on the screen.
+static void origin_of(const UiView *view, double *x, double *y)
 {
     int32_t w, h;
     whole_size(view, &w, &h);
     int32_t magnify = view->fit ? 1 : view->magnify;
     double scale = ui_view_scale(view);
-    *x = (screen_x - origin(view->x, scale, w * magnify, view->width)) / scale;
-    *y = (screen_y - origin(view->y, scale, h * magnify, view->height)) / scale;
+    *x = origin(view->x, scale, w * magnify, view->width);
+    *y = origin(view->y, scale, h * magnify, view->height);
+}
+
+// The photograph's place under a place of the screen.
+static void place_at(const UiView *view, double screen_x, double screen_y, double *x, double *y)
+{
+    double left, top, scale = ui_view_scale(view);
+    origin_of(view, &left, &top);
+    *x = (screen_x - left) / scale;
+    *y = (screen_y - top) / scale;
+}
+
+void ui_view_to_photo(const UiView *view, double screen_x, double screen_y, double *x, double *y)
+{
+    place_at(view, screen_x, screen_y, x, y);
+    *x /= view->photo_w;
+    *y /= view->photo_h;
+}
+
+void ui_view_to_screen(const UiView *view, double x, double y, double *screen_x, double *screen_y)
+{
+    double left, top, scale = ui_view_scale(view);
+    origin_of(view, &left, &top);
+    *screen_x = left + x * view->photo_w * scale;
+    *screen_y = top + y * view->photo_h * scale;
 }
 
 // The middle must not lie where the edge stops the view, or the next pan would have to make up for

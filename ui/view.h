@@ -23,6 +23,11 @@ UiShown ui_view_shown(const UiView *view);
 double ui_view_scale(const UiView *view); // pixels of the screen for one of the photograph
 bool ui_view_pannable(const UiView *view);
 
+// Between the screen and the photograph, 0 to 1 of its width and height (outside of it beyond
+// that).
+void ui_view_to_photo(const UiView *view, double screen_x, double screen_y, double *x, double *y);
+void ui_view_to_screen(const UiView *view, double x, double y, double *screen_x, double *screen_y);
+
 void ui_view_fit(UiView *view);
 // One step in (direction 1) or out (-1); what is at screen_x, screen_y stays there.
 void ui_view_zoom(UiView *view, int direction, double screen_x, double screen_y);

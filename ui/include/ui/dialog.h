@@ -17,7 +17,10 @@ typedef enum { UI_CANCELLED, UI_OK } UiAnswer;
 // What the preview has shown, for cz_chroma_apply without another inference. The caller's.
 typedef struct {
     CzColorizer *colorizer;
-    CzChroma *chroma;
+    CzChroma *chroma; // with the dabs in it
+    CzDab *dabs;
+    size_t n_dabs;
+    bool dabs_edited; // they are not (only) those of the layer that the settings name
 } UiOutcome;
 
 void ui_outcome_clear(UiOutcome *outcome); // accepts a zeroed one
