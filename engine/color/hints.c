@@ -24,13 +24,21 @@
 // Of a change of slopes against one of chroma: at this many L* both do the same.
 #define SLOPE_SHARE (1.0f / 10)
 
-// The widths in the middle are the best for any number of hints on held-back training pictures
-// (bench_hints): the optimum is flat. Reach moves the place above all, by 4 each way: near by, or
-// anywhere that looks alike; the rest a little, so that a short reach keeps to its object.
+// In the middle is what is best for any number of true hints on held-back training pictures
+// (bench_hints): the optimum is flat. Reach moves places above all, by 8 each way: near by, or
+// anywhere that looks alike; the rest less, so that a short reach keeps to its object.
 CzHintKernel cz_hint_kernel(double reach)
 {
-    float far = (float)exp2(4 * (reach - 0.5)), alike = (float)exp2(reach - 0.5);
-    return (CzHintKernel){3.5f * alike, 1.5f * far, 100 * alike, 0.005f};
+    float alike = (float)exp2(reach - 0.5), far = (float)exp2(6 * (reach - 0.5));
+    return (CzHintKernel){.feature = 2.6f * alike,
+                          .place = 3.75f * far,
+                          .lightness = 55 * alike,
+                          .chroma = 48 * alike,
+                          .bold = 25 * alike * alike,
+                          .sharper = 2 * alike, // at any reach the same looks alike
+                          .near_place = 2 * far,
+                          .strength = 0.00075f * alike * alike * alike * alike,
+                          .noise = 0.002f};
 }
 
 // ---- the field at a dab -------------------------------------------------------------------------
@@ -55,24 +63,27 @@ static Corners corners_of(const CzField *field, const CzDab *dab)
     return corners;
 }
 
-// The formula of field.h at one place.
-static void field_at(const CzField *field, const Corners *corners, float lightness, float ab[2],
-                     float *field_l)
+// What a field gives at one place: its maps, and the formula of field.h for a lightness.
+typedef struct {
+    float l, c[2], ab[2];
+} Given;
+
+static Given field_at(const CzField *field, const Corners *corners, float lightness)
 {
-    float l = 0, c[2] = {0}, s[2] = {0};
+    Given given = {0};
+    float s[2] = {0};
     for (int k = 0; k < 4; k++) {
         size_t i = corners->places[k];
         float w = corners->weights[k];
-        l += w * field->l[i];
+        given.l += w * field->l[i];
         for (int channel = 0; channel < 2; channel++) {
-            c[channel] += w * field->c[2 * i + channel];
+            given.c[channel] += w * field->c[2 * i + channel];
             s[channel] += w * field->s[2 * i + channel];
         }
     }
     for (int channel = 0; channel < 2; channel++)
-        ab[channel] = c[channel] + s[channel] * (lightness - l);
-    if (field_l)
-        *field_l = l;
+        given.ab[channel] = given.c[channel] + s[channel] * (lightness - given.l);
+    return given;
 }
 
 // ---- the regression -----------------------------------------------------------------------------
@@ -80,9 +91,10 @@ static void field_at(const CzField *field, const Corners *corners, float lightne
 // One dab as the regression sees it.
 typedef struct {
     Corners corners;
-    float x, y;       // in shorter sides
-    float l, field_l; // of the photograph under the dab, and of the field there
-    float a, b;       // wanted, inside the gamut
+    float x, y;  // in shorter sides
+    float l;     // of the photograph under the dab
+    Given given; // by the ground's field there
+    float a, b;  // wanted, inside the gamut
     float weight, length;
     const float *features; // of all maps, one after the other
 } Point;
@@ -93,11 +105,13 @@ typedef struct {
     size_t n_points, n_features; // n_features: of one point
     Point *points;
     float *features;
-    double *matrix, *alpha; // n_points^2, n_points * 2
-    float *coarse;          // dots at the size of the features, of all maps one after the other
-    float *mixed, *row;     // dots at one row of the field: at the features' width, at the field's
-    float *residual[2];     // planes of the field's size
-    int32_t *firsts;        // of all maps: cz_between() of each column of the field
+    double *matrix;      // n_points^2
+    double *wide, *near; // n_points * 4: modest parts and predictions, n_points * 2: the rests
+    double strength;     // of the whole picture: what the prediction is multiplied with is added
+    float *coarse;       // dots at the size of the features, of all maps one after the other
+    float *mixed, *row;  // dots at one row of the field: at the features' width, at the field's
+    float *residual[2];  // planes of the field's size
+    int32_t *firsts;     // of all maps: cz_between() of each column of the field
     float *weights;
     void *memory;
 } Regression;
@@ -123,6 +137,7 @@ static bool regression_alloc(Regression *r, GError **error)
     const size_t sizes[] = {n * sizeof(Point),
                             n * r->n_features * sizeof(float),
                             n * n * sizeof(double),
+                            4 * n * sizeof(double),
                             2 * n * sizeof(double),
                             coarse * sizeof(float),
                             (widest + 1) * sizeof(float),
@@ -131,10 +146,11 @@ static bool regression_alloc(Regression *r, GError **error)
                             n_field * sizeof(float),
                             (n_maps + 1) * width * sizeof(int32_t),
                             (n_maps + 1) * width * sizeof(float)};
-    void **const parts[] = {(void **)&r->points, (void **)&r->features,    (void **)&r->matrix,
-                            (void **)&r->alpha,  (void **)&r->coarse,      (void **)&r->mixed,
-                            (void **)&r->row,    (void **)&r->residual[0], (void **)&r->residual[1],
-                            (void **)&r->firsts, (void **)&r->weights};
+    void **const parts[] = {
+        (void **)&r->points,      (void **)&r->features, (void **)&r->matrix,
+        (void **)&r->wide,        (void **)&r->near,     (void **)&r->coarse,
+        (void **)&r->mixed,       (void **)&r->row,      (void **)&r->residual[0],
+        (void **)&r->residual[1], (void **)&r->firsts,   (void **)&r->weights};
     size_t total = 0;
     for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++)
         total += aligned(sizes[i]);
@@ -144,6 +160,20 @@ static bool regression_alloc(Regression *r, GError **error)
         memory += aligned(sizes[i]);
     }
     return memory != NULL;
+}
+
+// The right-hand sides of a dab.
+static void split(Regression *r, size_t index)
+{
+    const Point *point = &r->points[index];
+    const double d[2] = {point->a - point->given.ab[0], point->b - point->given.ab[1]};
+    double beyond = fmax(1, hypot(d[0], d[1]) / r->kernel->bold);
+    for (int channel = 0; channel < 2; channel++) {
+        double modest = d[channel] / (beyond * beyond);
+        r->wide[4 * index + channel] = modest;
+        r->wide[4 * index + 2 + channel] = point->given.ab[channel];
+        r->near[2 * index + channel] = d[channel] - modest;
+    }
 }
 
 static bool point_init(Regression *r, size_t index, const CzDab *dab, GError **error)
@@ -166,10 +196,8 @@ static bool point_init(Regression *r, size_t index, const CzDab *dab, GError **e
                      .b = lab[2],
                      .weight = CLAMP(dab->weight, LEAST_WEIGHT, 1),
                      .features = features};
-    float ab[2];
-    field_at(&ground->field, &point->corners, dab->l, ab, &point->field_l);
-    r->alpha[2 * index] = point->a - ab[0];
-    r->alpha[2 * index + 1] = point->b - ab[1];
+    point->given = field_at(&ground->field, &point->corners, dab->l);
+    split(r, index);
     for (int m = 0; m < ground->n_features; m++) {
         cz_features_at(&ground->features[m], dab->x, dab->y, features);
         features += ground->features[m].channels;
@@ -179,29 +207,58 @@ static bool point_init(Regression *r, size_t index, const CzDab *dab, GError **e
     return true;
 }
 
-static double kernel_of(const Regression *r, const Point *p, const Point *q)
+static float square_inverse(float width)
 {
-    float product = cz_features_dot(p->features, q->features, r->n_features - 1) /
-                    (float)MAX(r->ground->n_features, 1);
-    double feature = sqrt(fmax(0, p->length + q->length - 2 * product));
-    double place = hypot(p->x - q->x, p->y - q->y);
-    double lightness = fabs(p->field_l - q->field_l);
-    return exp(-feature / r->kernel->feature - place / r->kernel->place -
-               lightness / r->kernel->lightness);
+    return 1 / (width * width);
 }
 
-static bool solve(Regression *r, GError **error)
+static double kernel_of(const Regression *r, const Point *p, const Point *q, bool near)
+{
+    const CzHintKernel *k = r->kernel;
+    float product = cz_features_dot(p->features, q->features, r->n_features - 1) /
+                    (float)MAX(r->ground->n_features, 1);
+    double feature = fmax(0, p->length + q->length - 2 * product);
+    double lightness = p->given.l - q->given.l;
+    double da = p->given.c[0] - q->given.c[0], db = p->given.c[1] - q->given.c[1];
+    double u = sqrt(feature * square_inverse(k->feature) +
+                    lightness * lightness * square_inverse(k->lightness) +
+                    (da * da + db * db) * square_inverse(k->chroma));
+    u *= near ? k->sharper : 1;
+    return exp(-u * sqrt(u) - hypot(p->x - q->x, p->y - q->y) / (near ? k->near_place : k->place));
+}
+
+static bool solve_part(Regression *r, bool near, GError **error)
 {
     size_t n = r->n_points;
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < i; j++)
-            r->matrix[i * n + j] = kernel_of(r, &r->points[i], &r->points[j]);
+            r->matrix[i * n + j] = kernel_of(r, &r->points[i], &r->points[j], near);
         r->matrix[i * n + i] = 1 + r->kernel->noise / r->points[i].weight;
     }
-    if (cz_cholesky_solve(r->matrix, n, r->alpha, 2))
+    if (cz_cholesky_solve(r->matrix, n, near ? r->near : r->wide, near ? 2 : 4))
         return true;
     g_set_error(error, CZ_ERROR, CZ_ERROR_NUMERIC, "the %zu hints contradict each other", n);
     return false;
+}
+
+// The strength couples a* and b* of all dabs by a matrix of rank one, strength v v', where v are
+// the predictions at the dabs: Sherman and Morrison's formula takes it into account afterwards.
+static bool solve(Regression *r, GError **error)
+{
+    double modest = 0, predicted = 0;
+    if (!solve_part(r, false, error) || !solve_part(r, true, error))
+        return false;
+    for (size_t i = 0; i < r->n_points; i++)
+        for (int channel = 0; channel < 2; channel++) {
+            double v = r->points[i].given.ab[channel];
+            modest += v * r->wide[4 * i + channel];
+            predicted += v * r->wide[4 * i + 2 + channel];
+        }
+    r->strength = r->kernel->strength * modest / (1 + r->kernel->strength * predicted);
+    for (size_t i = 0; i < r->n_points; i++)
+        for (int channel = 0; channel < 2; channel++)
+            r->wide[4 * i + channel] -= r->strength * r->wide[4 * i + 2 + channel];
+    return true;
 }
 
 // ---- spreading ----------------------------------------------------------------------------------
@@ -220,24 +277,29 @@ CURVE float curve_exp(float x)
 }
 
 typedef struct {
-    float length, x, step, dy_squared, field_l; // x: of the row's first place
-    float feature, place, lightness;            // one over the widths
-    float alpha_a, alpha_b;
+    float length, x, step, dy_squared, l, a, b; // x: of the row's first place
+    float feature, lightness, chroma;           // one over the squared widths
+    float sharper, place, near_place;           // sharper^1.5, one over the widths
+    float wide_a, wide_b, near_a, near_b;
 } RowKernel;
 
 CZ_CLONES static void add_row(const RowKernel *kernel, const float *restrict product,
-                              const float *restrict lengths, const float *restrict l, int32_t n,
-                              float *restrict a, float *restrict b)
+                              const float *restrict lengths, const float *restrict l,
+                              const float *restrict c, int32_t n, float *restrict a,
+                              float *restrict b)
 {
     const RowKernel k = *kernel;
     for (int32_t i = 0; i < n; i++) {
         float feature = lengths[i] + k.length - 2 * product[i];
-        float dx = k.x + k.step * (float)i;
-        float sum = sqrtf(feature > 0 ? feature : 0) * k.feature +
-                    sqrtf(dx * dx + k.dy_squared) * k.place + fabsf(l[i] - k.field_l) * k.lightness;
-        float value = curve_exp(-sum);
-        a[i] += k.alpha_a * value;
-        b[i] += k.alpha_b * value;
+        float dx = k.x + k.step * (float)i, dl = l[i] - k.l;
+        float da = c[2 * i] - k.a, db = c[2 * i + 1] - k.b;
+        float u = sqrtf((feature > 0 ? feature : 0) * k.feature + dl * dl * k.lightness +
+                        (da * da + db * db) * k.chroma);
+        float unlike = u * sqrtf(u), place = sqrtf(dx * dx + k.dy_squared);
+        float wide = curve_exp(-unlike - place * k.place);
+        float near = curve_exp(-unlike * k.sharper - place * k.near_place);
+        a[i] += k.wide_a * wide + k.near_a * near;
+        b[i] += k.wide_b * wide + k.near_b * near;
     }
 }
 
@@ -291,7 +353,7 @@ static void columns_init(Regression *r)
 }
 
 // Adds one point's share to the residuals of the whole field.
-static void spread_point(Regression *r, const Point *point, const double alpha[2])
+static void spread_point(Regression *r, const Point *point, const double *wide, const double *near)
 {
     const CzGround *ground = r->ground;
     const CzField *field = &ground->field;
@@ -304,12 +366,19 @@ static void spread_point(Regression *r, const Point *point, const double alpha[2
     }
     RowKernel kernel = {.length = point->length,
                         .step = ground->width / (float)field->width,
-                        .field_l = point->field_l,
-                        .feature = 1 / r->kernel->feature,
+                        .l = point->given.l,
+                        .a = point->given.c[0],
+                        .b = point->given.c[1],
+                        .feature = square_inverse(r->kernel->feature),
                         .place = 1 / r->kernel->place,
-                        .lightness = 1 / r->kernel->lightness,
-                        .alpha_a = (float)alpha[0],
-                        .alpha_b = (float)alpha[1]};
+                        .near_place = 1 / r->kernel->near_place,
+                        .sharper = r->kernel->sharper * sqrtf(r->kernel->sharper),
+                        .lightness = square_inverse(r->kernel->lightness),
+                        .chroma = square_inverse(r->kernel->chroma),
+                        .wide_a = (float)wide[0],
+                        .wide_b = (float)wide[1],
+                        .near_a = (float)near[0],
+                        .near_b = (float)near[1]};
     kernel.x = 0.5f * kernel.step - point->x;
     for (int32_t y = 0; y < field->height; y++) {
         double place = (y + 0.5) / field->height;
@@ -317,8 +386,8 @@ static void spread_point(Regression *r, const Point *point, const double alpha[2
         size_t at = (size_t)y * field->width;
         kernel.dy_squared = dy * dy;
         product_row(r, place);
-        add_row(&kernel, r->row, ground->lengths + at, field->l + at, field->width,
-                r->residual[0] + at, r->residual[1] + at);
+        add_row(&kernel, r->row, ground->lengths + at, field->l + at, field->c + 2 * at,
+                field->width, r->residual[0] + at, r->residual[1] + at);
     }
 }
 
@@ -332,13 +401,13 @@ static void correct(const Regression *r, CzField *field)
         for (size_t i = 0; i < r->n_points; i++) {
             const Point *point = &r->points[i];
             const Corners *corners = &point->corners;
-            float ab[2], slope = (point->l - point->field_l) * SLOPE_SHARE;
+            float slope = (point->l - point->given.l) * SLOPE_SHARE;
             float factor = point->weight / (corners->squares * (1 + slope * slope));
-            field_at(field, corners, point->l, ab, NULL);
+            const Given given = field_at(field, corners, point->l);
             for (int k = 0; k < 4; k++) {
                 size_t at = 2 * corners->places[k];
-                float a = factor * corners->weights[k] * (point->a - ab[0]);
-                float b = factor * corners->weights[k] * (point->b - ab[1]);
+                float a = factor * corners->weights[k] * (point->a - given.ab[0]);
+                float b = factor * corners->weights[k] * (point->b - given.ab[1]);
                 field->c[at] += a;
                 field->c[at + 1] += b;
                 field->s[at] += slope * SLOPE_SHARE * a;
@@ -360,11 +429,12 @@ static void spread(Regression *r, CzField *field)
     size_t n = (size_t)field->width * field->height;
     clear_residuals(r);
     for (size_t i = 0; i < r->n_points; i++)
-        spread_point(r, &r->points[i], r->alpha + 2 * i);
+        spread_point(r, &r->points[i], r->wide + 4 * i, r->near + 2 * i);
     cz_field_copy(field, &r->ground->field);
+    float stronger = 1 + (float)r->strength;
     for (size_t i = 0; i < n; i++) {
-        field->c[2 * i] += r->residual[0][i];
-        field->c[2 * i + 1] += r->residual[1][i];
+        field->c[2 * i] = stronger * field->c[2 * i] + r->residual[0][i];
+        field->c[2 * i + 1] = stronger * field->c[2 * i + 1] + r->residual[1][i];
     }
     cz_field_slopes(field, CZ_FIELD_EPSILON);
     correct(r, field);
@@ -396,19 +466,21 @@ bool cz_hints_spread(const CzGround *ground, const CzDab *dabs, size_t n_dabs,
 void cz_hints_predicted(const CzGround *ground, const CzDab *dab, float ab[2])
 {
     const Corners corners = corners_of(&ground->field, dab);
-    field_at(&ground->field, &corners, dab->l, ab, NULL);
+    const Given given = field_at(&ground->field, &corners, dab->l);
+    ab[0] = given.ab[0];
+    ab[1] = given.ab[1];
 }
 
 bool cz_hints_likeness(const CzGround *ground, const CzDab *dab, const CzHintKernel *kernel,
                        float *likeness, GError **error)
 {
     Regression r = {.ground = ground, .kernel = kernel, .n_points = 1};
-    static const double alpha[2] = {1, 0};
+    static const double one[2] = {1, 0}, none[2] = {0};
     size_t n = (size_t)ground->field.width * ground->field.height;
     bool good = regression_alloc(&r, error) && point_init(&r, 0, dab, error);
     if (good) {
         clear_residuals(&r);
-        spread_point(&r, &r.points[0], alpha);
+        spread_point(&r, &r.points[0], one, none);
         memcpy(likeness, r.residual[0], n * sizeof(float));
     }
     cz_memory_free(r.memory);

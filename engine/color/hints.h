@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
-// Hints spread over a field: Gaussian-process regression on features, place and lightness.
+// Hints spread over a field: Gaussian-process regression on features, lightness, predicted chroma
+// and place, in two parts.
 //
-//     r(p) = sum_j alpha_j k(p, j),    (K + noise / weight) alpha = hint - prediction at the dabs
-//     k = exp(-|df| / feature - |dplace| / place - |dL*| / lightness)
+// What a dab asks for beyond the prediction is split: a modest part, as networks err, says
+// something of the whole picture and is spread wide; the bold rest, which only an artist can want,
+// stays with what looks alike. With d = hint - prediction at a dab,
 //
-// Kriging with an exponential kernel (Rasmussen & Williams 2006, 2.2 and 4.2.1). The features are
-// the network's; place is in shorter sides of the photograph.
+//     modest = d / max(1, |d| / bold)^2,    rest = d - modest
+//     r(p) = sum_j alpha_j wide(p, j) + strength ab(p) sum_j ab_j alpha_j + sum_j beta_j near(p, j)
+//     wide = exp(-u^1.5 - |dplace| / place),    near = exp(-(sharper u)^1.5 - |dplace| /
+//     near_place) u^2 = |df|^2 / feature^2 + dL*^2 / lightness^2 + |dab|^2 / chroma^2
+//
+// where alpha and beta make r the modest part and the rest at the dabs, up to noise / weight. ab is
+// the prediction: the second sum says that a picture may be stronger or paler than predicted.
+// Kriging (Rasmussen & Williams 2006, 2.2, 2.7 and 4.2.1: sums and products of gamma-exponential
+// and linear kernels). Features, L* and ab are the network's and the field's; place is in shorter
+// sides of the photograph.
 #pragma once
 
 #include <cz/hints.h>
@@ -13,7 +23,8 @@
 #include "color/features.h"
 
 typedef struct {
-    float feature, place, lightness, noise; // lightness in L*
+    float feature, place, lightness, chroma; // lightness in L*, chroma and bold in a*b*
+    float bold, sharper, near_place, strength, noise;
 } CzHintKernel;
 
 // The kernel of a reach, 0 to 1.
@@ -27,7 +38,7 @@ bool cz_hints_spread(const CzGround *ground, const CzDab *dabs, size_t n_dabs,
 
 // What the ground's field gives at a dab, before all hints.
 void cz_hints_predicted(const CzGround *ground, const CzDab *dab, float ab[2]);
-// The kernel's values between a dab and all places of the ground's field. likeness: field.height *
-// field.width (out); untouched after an error. CZ_ERROR_MEMORY, NUMERIC.
+// The wide kernel's values between a dab and all places of the ground's field. likeness:
+// field.height * field.width (out); untouched after an error. CZ_ERROR_MEMORY, NUMERIC.
 bool cz_hints_likeness(const CzGround *ground, const CzDab *dab, const CzHintKernel *kernel,
                        float *likeness, GError **error);

@@ -24,9 +24,15 @@
 #define MOST_CHROMA   45.0f
 #define PREDICTED_MIN 6.0f // chroma below which the prediction has no hue worth the name
 
-// What looks like the place, in an object and not by where it is. Unrelated places are 1.4 apart in
-// features, so that they weigh a hundredth.
-static const CzHintKernel alike = {0.3f, 8, 12, 0.005f};
+// What looks like the place, wherever it is and whatever color it got. Unrelated places are 1.4
+// apart in features, so that they weigh a hundredth.
+static const CzHintKernel alike = {.feature = 0.5f,
+                                   .place = 8,
+                                   .lightness = 20,
+                                   .chroma = 1e6f,
+                                   .bold = 1,
+                                   .sharper = 1,
+                                   .near_place = 1};
 
 typedef struct {
     float l;

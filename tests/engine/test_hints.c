@@ -11,6 +11,7 @@
 #include <cz/memory.h>
 #include <cz/rng.h>
 
+#include "color/cholesky.h"
 #include "color/hints.h"
 #include "colorizer/private.h"
 #include "weights.h"
@@ -201,10 +202,15 @@ static void ground_init(CzGround *ground, int32_t w, int32_t h, int n_maps)
     g_assert_true(cz_ground_finish(ground, 10 * w, 10 * h, NULL));
 }
 
-// Distances in double, features enlarged as pictures are.
-static double kernel_at(const CzGround *ground, const CzHintKernel *k, double x, double y, double l,
-                        double x2, double y2, double l2)
+// Distances in double, features enlarged as pictures are. i, j: places of the field.
+static double kernel_at(const CzGround *ground, const CzHintKernel *k, size_t i, size_t j,
+                        bool near)
 {
+    const CzField *field = &ground->field;
+    double x = ((double)(i % field->width) + 0.5) / field->width;
+    double y = ((double)(i / field->width) + 0.5) / field->height;
+    double x2 = ((double)(j % field->width) + 0.5) / field->width;
+    double y2 = ((double)(j / field->width) + 0.5) / field->height;
     double square = 0;
     for (int m = 0; m < ground->n_features; m++) {
         float p[11], q[11];
@@ -213,8 +219,14 @@ static double kernel_at(const CzGround *ground, const CzHintKernel *k, double x,
         for (int c = 0; c < 11; c++)
             square += pow((double)p[c] - q[c], 2) / ground->n_features;
     }
+    double u2 = square / pow(k->feature, 2);
+    u2 += pow((double)field->l[i] - field->l[j], 2) / pow(k->lightness, 2);
+    for (int c = 0; c < 2; c++)
+        u2 += pow((double)field->c[2 * i + c] - field->c[2 * j + c], 2) / pow(k->chroma, 2);
     double place = hypot((x - x2) * ground->width, (y - y2) * ground->height);
-    return exp(-sqrt(square) / k->feature - place / k->place - fabs(l - l2) / k->lightness);
+    if (near)
+        return exp(-pow(k->sharper * k->sharper * u2, 0.75) - place / k->near_place);
+    return exp(-pow(u2, 0.75) - place / k->place);
 }
 
 // Dabs in the middle of places of the field, so that L* and prediction there are the maps'.
@@ -229,30 +241,58 @@ static CzDab dab_on(const CzGround *ground, int32_t x, int32_t y, float a, float
                    1};
 }
 
+// Solves for two dabs: a symmetric matrix of 4 x 4 (a*, b* of the first, then of the second).
+static void solve_two(const CzHintKernel *k, double between, const double v[4], const double d[4],
+                      double x[4])
+{
+    double matrix[16];
+    memcpy(x, d, 4 * sizeof *x);
+    for (int i = 0; i < 16; i++) {
+        int p = i / 4, q = i % 4;
+        double same = p == q ? 1 + (double)k->noise : p % 2 == q % 2 ? between : 0;
+        matrix[i] = same + (double)k->strength * v[p] * v[q];
+    }
+    g_assert_true(cz_cholesky_solve(matrix, 4, x, 1));
+}
+
+// The formula in hints.h for two dabs, the second bold; strength is solved for in one system.
 static void residuals_are_the_formula_s(void)
 {
-    const CzHintKernel kernel = {1.5f, 0.7f, 40, 1e-5f};
+    const CzHintKernel kernel = {1.5f, 0.7f, 40, 15, 20, 2, 0.5f, 0.002f, 1e-5f};
+    CzHintKernel rest = kernel;
     CzGround ground;
     CzField field;
     ground_init(&ground, 48, 32, 3);
     g_assert_true(cz_field_init(&field, 48, 32, NULL));
-    const CzDab dabs[2] = {dab_on(&ground, 10, 8, 12, 3), dab_on(&ground, 30, 20, -9, 6)};
+    const CzDab dabs[2] = {dab_on(&ground, 10, 8, 6, 3), dab_on(&ground, 30, 20, -9, 36)};
     g_assert_true(cz_hints_spread(&ground, dabs, 2, &kernel, &field, NULL));
     const size_t at[2] = {8 * 48 + 10, 20 * 48 + 30};
-    double r0 = dabs[0].a - ground.field.c[2 * at[0]], r1 = dabs[1].a - ground.field.c[2 * at[1]];
-    double k01 = kernel_at(&ground, &kernel, dabs[0].x, dabs[0].y, dabs[0].l, dabs[1].x, dabs[1].y,
-                           dabs[1].l);
-    double d = 1 + (double)kernel.noise, det = d * d - k01 * k01;
-    double alpha[2] = {(d * r0 - k01 * r1) / det, (d * r1 - k01 * r0) / det};
-    double worst = 0;
-    for (int32_t i = 0; i < 48 * 32; i++) {
-        double x = (i % 48 + 0.5) / 48, y = (i / 48 + 0.5) / 32, expected = ground.field.c[2 * i];
-        for (int j = 0; j < 2; j++)
-            expected += alpha[j] * kernel_at(&ground, &kernel, x, y, ground.field.l[i], dabs[j].x,
-                                             dabs[j].y, dabs[j].l);
-        worst = fmax(worst, fabs(expected - field.c[2 * i]));
+    const float *c = ground.field.c;
+    double modest[4], bold[4], v[4], alpha[4], beta[4], strength = 0, worst = 0;
+    for (int j = 0; j < 2; j++) {
+        double d[2] = {dabs[j].a - c[2 * at[j]], dabs[j].b - c[2 * at[j] + 1]};
+        double share = pow(fmax(1, hypot(d[0], d[1]) / (double)kernel.bold), -2);
+        g_assert_true((share < 1) == (j == 1));
+        for (int k = 0; k < 2; k++) {
+            v[2 * j + k] = c[2 * at[j] + k];
+            modest[2 * j + k] = share * d[k];
+            bold[2 * j + k] = d[k] - share * d[k];
+        }
     }
-    // A root of a difference of float sums near 1: sqrt(2e-6) of a width; times alpha.
+    rest.strength = 0;
+    solve_two(&kernel, kernel_at(&ground, &kernel, at[0], at[1], false), v, modest, alpha);
+    solve_two(&rest, kernel_at(&ground, &kernel, at[0], at[1], true), v, bold, beta);
+    for (int i = 0; i < 4; i++)
+        strength += (double)kernel.strength * v[i] * alpha[i];
+    g_assert_cmpfloat(fabs(strength), >, 0.01);
+    for (size_t i = 0; i < (size_t)2 * 48 * 32; i++) {
+        double expected = (1 + strength) * c[i];
+        for (int j = 0; j < 2; j++)
+            expected += alpha[2 * j + i % 2] * kernel_at(&ground, &kernel, i / 2, at[j], false) +
+                        beta[2 * j + i % 2] * kernel_at(&ground, &kernel, i / 2, at[j], true);
+        worst = fmax(worst, fabs(expected - field.c[i]));
+    }
+    // A difference of float sums near 1, to the power of 0.75; times alpha.
     g_test_message("off by %.3g at most", worst);
     g_assert_cmpfloat(worst, <, 0.02);
     cz_field_clear(&field);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // Hints: gain by kernel on pictures of a set, and the time of a dab on a photograph's field.
 //
-//   bench_hints SET WEIGHTS LIMIT < kernels   lines "feature place lightness noise", a row each
+//   bench_hints SET WEIGHTS LIMIT < kernels   widths and noise (CzHintKernel), a line each
 //   bench_hints time WEIGHTS                  cz_chroma_hint at 22 megapixels, 1 to 256 dabs
 //
 // Of SET only what training holds back for validation counts (share 0.02), so that widths are not
@@ -110,13 +110,17 @@ static size_t load(const char *path, CzColorizer *colorizer, size_t limit, Case 
 static void tune(Case *cases, size_t n)
 {
     char line[256];
-    printf("feature   place lightness  noise | gain at 1, 5, 10, 50 hints, mean\n");
+    printf(
+        "feature, place, lightness, chroma, bold, sharper, near place, strength, noise | gain at "
+        "1, 5, 10, 50 hints, mean\n");
     while (fgets(line, sizeof line, stdin)) {
         CzHintKernel k;
         double mean = 0;
-        if (sscanf(line, "%f %f %f %f", &k.feature, &k.place, &k.lightness, &k.noise) != 4)
+        if (sscanf(line, "%f %f %f %f %f %f %f %f %f", &k.feature, &k.place, &k.lightness,
+                   &k.chroma, &k.bold, &k.sharper, &k.near_place, &k.strength, &k.noise) != 9)
             continue;
-        printf("%7.2f %7.2f %9.1f %6.3f |", k.feature, k.place, k.lightness, k.noise);
+        printf("%g %g %g %g %g %g %g %g %g |", k.feature, k.place, k.lightness, k.chroma, k.bold,
+               k.sharper, k.near_place, k.strength, k.noise);
         for (size_t j = 0; j < N_COUNTS; j++) {
             double gain = 0;
             for (size_t i = 0; i < n; i++) {
