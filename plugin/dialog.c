@@ -101,6 +101,8 @@ static UiAnswer show(Scene *scene, CzSettings *settings, UiOutcome *outcome, GEr
                    .user_time = gimp_user_time(),
                    .window = gimp_progress_get_window_handle(),
                    .dark = dark_theme(),
+                   .folder = gimp_directory(),
+                   .procedure = PLUGIN_PROCEDURE,
                    .check = check,
                    .gather = gather,
                    .user = scene};

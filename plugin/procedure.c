@@ -15,6 +15,8 @@
 #endif
 #include "host.h"
 
+#define LAST_VALUES "last"
+
 enum { ARG_RUN_MODE, ARG_IMAGE, ARG_DRAWABLE, N_FIXED_ARGS };
 
 static GimpPDBArgType arg_type(CzSettingType type)
@@ -104,21 +106,31 @@ static bool read_settings(CzSettings *settings, const GimpParam *params, GError 
     return true;
 }
 
-// Values that an older version has left in this GIMP have another size, or do not pass the check.
+// GIMP's own memory of them ends with it.
+static char *last_values_path(void)
+{
+    return g_build_filename(gimp_directory(), "colorize-photo.conf", NULL);
+}
+
 static void load_last_values(CzSettings *settings)
 {
-    CzSettings last;
-    if (gimp_get_data_size(PLUGIN_PROCEDURE) == sizeof last &&
-        gimp_get_data(PLUGIN_PROCEDURE, &last) && cz_settings_check(&last, NULL)) {
-        *settings = last;
+    g_autofree char *path = last_values_path();
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    if (g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, NULL)) {
+        cz_settings_load(settings, file, LAST_VALUES);
     }
 }
 
 static void store_last_values(const CzSettings *settings)
 {
-    CzSettings last = *settings;
-    last.hints = -1; // belongs to one image
-    gimp_set_data(PLUGIN_PROCEDURE, &last, sizeof last);
+    g_autofree char *path = last_values_path();
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autoptr(GError) error = NULL;
+    cz_settings_store(settings, file, LAST_VALUES);
+    // The photograph has its colors all the same.
+    if (!g_key_file_save_to_file(file, path, &error)) {
+        g_message(_("The settings cannot be kept: %s"), error->message);
+    }
 }
 
 // Settings come from the dialog where there is one, and are the last ones where there is none.

@@ -13,6 +13,7 @@
 #include "bind.h"
 #include "hints.h"
 #include "job.h"
+#include "menu.h"
 #include "preview.h"
 #include "resources.h"
 
@@ -24,6 +25,7 @@ typedef struct {
     CzSettings settings;
     UiJob *job;
     UiBind *bind;
+    UiMenu *menu;
     CzChroma *chroma; // for the present weights and device; NULL: none
     UiHints *hints;
     bool hints_failed; // the message is about them
@@ -260,6 +262,35 @@ static void on_reset(Dialog *dialog)
     take_settings(dialog);
 }
 
+// As widgets have it, which is what a preset or a command is made from.
+static void get_settings(void *user, CzSettings *settings)
+{
+    const Dialog *dialog = user;
+    *settings = dialog->settings;
+}
+
+static void set_settings(void *user, const CzSettings *settings)
+{
+    Dialog *dialog = user;
+    CzSettings chosen = *settings;
+    chosen.hints = dialog->settings.hints;
+    ui_bind_set(dialog->bind, &chosen);
+    take_settings(dialog);
+}
+
+static void presets_failed(void *user, const GError *error)
+{
+    show_message(user, _("The preset cannot be saved."), error->message);
+}
+
+static void on_help(Dialog *dialog)
+{
+    g_autoptr(GError) error = NULL;
+    if (!gtk_show_uri_on_window(GTK_WINDOW(dialog->window), dialog->host->manual,
+                                gtk_get_current_event_time(), &error))
+        show_message(dialog, _("The manual cannot be shown."), error->message);
+}
+
 static void on_remove_dabs(Dialog *dialog)
 {
     ui_hints_remove_all(dialog->hints);
@@ -339,6 +370,7 @@ static void connect(GtkBuilder *builder, Dialog *dialog)
     } rows[] = {
         {"stop", "clicked", G_CALLBACK(on_stop)},
         {"remove_dabs", "clicked", G_CALLBACK(on_remove_dabs)},
+        {"help", "clicked", G_CALLBACK(on_help)},
         {"reset", "clicked", G_CALLBACK(on_reset)},
         {"split", "toggled", G_CALLBACK(on_split)},
         {"before", "button-press-event", G_CALLBACK(on_before_pressed)},
@@ -414,6 +446,9 @@ static void build(Dialog *dialog)
     atk_object_set_name(gtk_widget_get_accessible(dialog->progress), _("Progress"));
     g_signal_connect(dialog->window, "realize", G_CALLBACK(stay_above),
                      GUINT_TO_POINTER(dialog->host->window));
+    const UiMenuCalls calls = {get_settings, set_settings, presets_failed, dialog};
+    dialog->menu = ui_menu_new(GTK_MENU_BUTTON(find(builder, "menu")), dialog->host, &calls);
+    gtk_widget_set_visible(find(builder, "help"), dialog->host->manual != NULL);
     set_title(dialog);
     connect(builder, dialog);
 }
@@ -435,6 +470,7 @@ static void run(Dialog *dialog)
     gtk_widget_destroy(dialog->window);
     gdk_display_flush(gdk_display_get_default()); // what comes next may take long
     ui_bind_free(dialog->bind);
+    ui_menu_free(dialog->menu);
 }
 
 UiAnswer ui_dialog_run(const UiHost *host, const CzPhoto *photo, CzSettings *settings,

@@ -20,7 +20,7 @@ static const CzSettingRow rows[] = {
      N_("Shifts all colors: below 0 cooler, above 0 warmer; grays stay gray"), NULL},
     {"output", CZ_SETTING_INT, 0, 2, CZ_OUTPUT_LAYER, NULL, FIELD(output), N_("Output"),
      N_("0: a color layer above, 1: in place, 2: a new image"), NULL},
-    {"hints", CZ_SETTING_DRAWABLE, -1, G_MAXINT32, -1, NULL, FIELD(hints), N_("Hints"),
+    {"hints", CZ_SETTING_DRAWABLE, -1, G_MAXINT32, -1, NULL, FIELD(hints), N_("Hint layer"),
      N_("A layer with dabs of known color: what is not transparent is a hint; -1: none"), NULL},
     {"reach", CZ_SETTING_FLOAT, 0, 1, 0.5, NULL, FIELD(reach), N_("Reach"),
      N_("How far a hint reaches: 0 this object, 1 all that looks like it"), NULL},
@@ -166,4 +166,26 @@ bool cz_settings_parse(CzSettings *settings, const char *key, const char *value,
         return false;
     number_set(settings, row, number);
     return true;
+}
+
+void cz_settings_store(const CzSettings *settings, GKeyFile *file, const char *group)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const CzSettingRow *row = &rows[i];
+        char text[G_ASCII_DTOSTR_BUF_SIZE];
+        if (row->type == CZ_SETTING_STRING)
+            g_key_file_set_string(file, group, row->key, (const char *)settings + row->offset);
+        else if (row->type != CZ_SETTING_DRAWABLE)
+            g_key_file_set_value(file, group, row->key,
+                                 g_ascii_dtostr(text, sizeof text, number_get(settings, row)));
+    }
+}
+
+void cz_settings_load(CzSettings *settings, GKeyFile *file, const char *group)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *value = g_key_file_get_string(file, group, rows[i].key, NULL);
+        if (value && rows[i].type != CZ_SETTING_DRAWABLE)
+            cz_settings_parse(settings, rows[i].key, value, NULL);
+    }
 }

@@ -184,6 +184,38 @@ static void test_numbers_are_where_the_table_says(void)
             g_assert_true(number_of(&settings, &rows[i]) == rows[i].initial);
 }
 
+static void test_key_file(void)
+{
+    CzSettings settings, loaded, initial;
+    cz_settings_init(&initial);
+    settings = loaded = initial;
+    settings.strength = 0.1 + 0.2; // has no short decimal form
+    settings.warmth = -0.35;
+    settings.output = CZ_OUTPUT_IMAGE;
+    settings.hints = 17;
+    settings.keep_tone = 1;
+    g_strlcpy(settings.weights, "/a b/\"ü\\n;.safetensors", sizeof settings.weights);
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    cz_settings_store(&settings, file, "one");
+    g_autofree char *text = g_key_file_to_data(file, NULL, NULL);
+    g_autoptr(GKeyFile) again = g_key_file_new();
+    g_assert_true(g_key_file_load_from_data(again, text, (gsize)-1, G_KEY_FILE_NONE, NULL));
+    cz_settings_load(&loaded, again, "one");
+    settings.hints = -1;
+    g_assert_cmpmem(&loaded, sizeof loaded, &settings, sizeof settings);
+    // What is wrong, unknown or missing leaves the rest as it is.
+    g_key_file_set_string(again, "two", "strength", "77");
+    g_key_file_set_string(again, "two", "warmth", "warm");
+    g_key_file_set_string(again, "two", "hints", "5");
+    g_key_file_set_string(again, "two", "unheard-of", "1");
+    g_key_file_set_string(again, "two", "reach", "0.25");
+    loaded = initial;
+    cz_settings_load(&loaded, again, "two");
+    cz_settings_load(&loaded, again, "three");
+    initial.reach = 0.25;
+    g_assert_cmpmem(&loaded, sizeof loaded, &initial, sizeof initial);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -197,6 +229,7 @@ int main(int argc, char **argv)
     g_test_add_func("/engine/settings/what_is_to_come_says_so", test_later);
     g_test_add_func("/engine/settings/text_is_parsed_strictly", test_parse);
     g_test_add_func("/engine/settings/locale_does_not_matter", test_locale);
+    g_test_add_func("/engine/settings/key_files_give_them_back", test_key_file);
     g_test_add_func("/engine/settings/unterminated_text_is_refused", test_texts_end);
     return g_test_run();
 }

@@ -47,4 +47,9 @@ bool cz_settings_check(const CzSettings *settings, GError **error);
 // From text, as options and preset files give it; C locale whatever the user's is.
 bool cz_settings_parse(CzSettings *settings, const char *key, const char *value, GError **error);
 
+// To and from a group of a key file, locale-free. A layer (hints) belongs to one image and stays
+// out. Loading takes what is there and allowed, and leaves the rest of settings as it is.
+void cz_settings_store(const CzSettings *settings, GKeyFile *file, const char *group);
+void cz_settings_load(CzSettings *settings, GKeyFile *file, const char *group);
+
 G_END_DECLS

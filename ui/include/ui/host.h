@@ -26,6 +26,9 @@ typedef struct {
     uint32_t user_time;    // of the click that has led here, so that the dialog may take the focus
     uint32_t window;       // X11 window that the dialog stays above; 0: none
     bool dark;             // theme
+    const char *folder;    // for presets
+    const char *procedure; // the PDB's name for what the dialog does, to be copied as a command
+    const char *manual;    // URI of the manual's page
     const UiLayer *layers; // that may hold hints
     size_t n_layers;
     // The dabs on a layer of layers, CZ_MAX_DABS at most; NULL: hints give nothing. Main thread.
