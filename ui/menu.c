@@ -97,13 +97,15 @@ static GtkWidget *make_presets(UiMenu *menu)
     GtkWidget *button = gtk_button_new_with_mnemonic(_("_Save"));
     menu->list = gtk_box_new(GTK_ORIENTATION_VERTICAL, 0);
     menu->entry = gtk_entry_new();
-    gtk_entry_set_placeholder_text(GTK_ENTRY(menu->entry), _("Name of a new preset"));
     atk_object_set_name(gtk_widget_get_accessible(menu->entry), _("Name of a new preset"));
     g_signal_connect_swapped(menu->entry, "activate", G_CALLBACK(on_save), menu);
     g_signal_connect_swapped(button, "clicked", G_CALLBACK(on_save), menu);
     gtk_box_pack_start(GTK_BOX(row), menu->entry, TRUE, TRUE, 0);
     gtk_box_pack_start(GTK_BOX(row), button, FALSE, FALSE, 0);
+    GtkWidget *label = gtk_label_new(_("Keep these settings as:"));
+    g_object_set(label, "xalign", 0.0f, NULL);
     gtk_container_add(GTK_CONTAINER(box), menu->list);
+    gtk_container_add(GTK_CONTAINER(box), label);
     gtk_container_add(GTK_CONTAINER(box), row);
     return box;
 }
