@@ -4,12 +4,14 @@
 //
 // What a dab asks for beyond the prediction is split: a modest part, as networks err, says
 // something of the whole picture and is spread wide; the bold rest, which only an artist can want,
-// stays with what looks alike. With d = hint - prediction at a dab,
+// stays with what looks alike. With d = hint - prediction at a dab, and m = |d|, mean over the dabs
+// with weights near(dab, j), so that neighbours are split alike,
 //
-//     modest = d / max(1, |d| / bold)^2,    rest = d - modest
+//     modest = d / max(1, m / bold)^3,    rest = d - modest
 //     r(p) = sum_j alpha_j wide(p, j) + strength ab(p) sum_j ab_j alpha_j + sum_j beta_j near(p, j)
-//     wide = exp(-u^1.5 - |dplace| / place),    near = exp(-(sharper u)^1.5 - |dplace| /
-//     near_place) u^2 = |df|^2 / feature^2 + dL*^2 / lightness^2 + |dab|^2 / chroma^2
+//     wide = exp(-u^1.5 - |dplace| / place)
+//     near = exp(-(sharper u)^1.5 - |dplace| / near_place)
+//     u^2 = |df|^2 / feature^2 + dL*^2 / lightness^2 + |dab|^2 / chroma^2
 //
 // where alpha and beta make r the modest part and the rest at the dabs, up to noise / weight. ab is
 // the prediction: the second sum says that a picture may be stronger or paler than predicted.

@@ -224,9 +224,8 @@ static double kernel_at(const CzGround *ground, const CzHintKernel *k, size_t i,
     for (int c = 0; c < 2; c++)
         u2 += pow((double)field->c[2 * i + c] - field->c[2 * j + c], 2) / pow(k->chroma, 2);
     double place = hypot((x - x2) * ground->width, (y - y2) * ground->height);
-    if (near)
-        return exp(-pow(k->sharper * k->sharper * u2, 0.75) - place / k->near_place);
-    return exp(-pow(u2, 0.75) - place / k->place);
+    u2 *= near ? pow(k->sharper, 2) : 1;
+    return exp(-pow(u2, 0.75) - place / (near ? k->near_place : k->place));
 }
 
 // Dabs in the middle of places of the field, so that L* and prediction there are the maps'.
@@ -269,19 +268,23 @@ static void residuals_are_the_formula_s(void)
     const size_t at[2] = {8 * 48 + 10, 20 * 48 + 30};
     const float *c = ground.field.c;
     double modest[4], bold[4], v[4], alpha[4], beta[4], strength = 0, worst = 0;
-    for (int j = 0; j < 2; j++) {
-        double d[2] = {dabs[j].a - c[2 * at[j]], dabs[j].b - c[2 * at[j] + 1]};
-        double share = pow(fmax(1, hypot(d[0], d[1]) / (double)kernel.bold), -2);
-        g_assert_true((share < 1) == (j == 1));
-        for (int k = 0; k < 2; k++) {
-            v[2 * j + k] = c[2 * at[j] + k];
-            modest[2 * j + k] = share * d[k];
-            bold[2 * j + k] = d[k] - share * d[k];
-        }
+    double between = kernel_at(&ground, &kernel, at[0], at[1], true), length[2], d[4];
+    for (int i = 0; i < 4; i++) {
+        v[i] = c[2 * at[i / 2] + i % 2];
+        d[i] = (double)(i % 2 ? dabs[i / 2].b : dabs[i / 2].a) - v[i];
+    }
+    length[0] = hypot(d[0], d[1]);
+    length[1] = hypot(d[2], d[3]);
+    for (int i = 0; i < 4; i++) {
+        double m = (length[i / 2] + between * length[1 - i / 2]) / (1 + between);
+        double share = pow(fmax(1, m / (double)kernel.bold), -3);
+        g_assert_true((share < 1) == (i >= 2));
+        modest[i] = share * d[i];
+        bold[i] = d[i] - share * d[i];
     }
     rest.strength = 0;
     solve_two(&kernel, kernel_at(&ground, &kernel, at[0], at[1], false), v, modest, alpha);
-    solve_two(&rest, kernel_at(&ground, &kernel, at[0], at[1], true), v, bold, beta);
+    solve_two(&rest, between, v, bold, beta);
     for (int i = 0; i < 4; i++)
         strength += (double)kernel.strength * v[i] * alpha[i];
     g_assert_cmpfloat(fabs(strength), >, 0.01);
