@@ -59,13 +59,12 @@ void plugin_procedure_install(void)
     gimp_install_procedure(
         PLUGIN_PROCEDURE, N_("Color a black-and-white photograph with a neural network"),
         N_("Gives a black-and-white photograph plausible colors. The lightness of the photograph "
-           "is kept "
-           "exactly. By default the colors become a new layer in the mode LCh Color above the "
-           "untouched "
-           "photograph. Gray and indexed images become RGB. Nothing is sent anywhere."),
+           "is kept exactly. By default the colors become a new layer in the mode LCh Color "
+           "above the untouched photograph. Gray and indexed images become RGB. Nothing is sent "
+           "anywhere."),
         "The Colorize authors", "LGPL-3.0-or-later", "2025", N_("_Colorize…"),
         "RGB*, GRAY*, INDEXED*", GIMP_PLUGIN, (gint)(N_FIXED_ARGS + n_rows), 1, args, &returned);
-    gimp_plugin_menu_register(PLUGIN_PROCEDURE, "<Image>/Filters/Colors");
+    gimp_plugin_menu_register(PLUGIN_PROCEDURE, N_("<Image>/Filters/Colors"));
 }
 
 static bool read_string(const CzSettingRow *row, const char *text, char *field, GError **error)

@@ -7,7 +7,8 @@
 
 #include <cz/error.h>
 
-// Marks texts for translation; they are translated where they are shown.
+// Marks texts for translation; they are translated where they are shown. Not marked is the help of
+// rows for which the dialog has words of its own: the PDB's documentation is English.
 #define N_(text) text
 
 #define FIELD(name) offsetof(CzSettings, name), sizeof(((CzSettings *)0)->name)
@@ -19,20 +20,20 @@ static const CzSettingRow rows[] = {
     {"warmth", CZ_SETTING_FLOAT, -1, 1, 0, NULL, FIELD(warmth), N_("Warmth"),
      N_("Shifts all colors: below 0 cooler, above 0 warmer; grays stay gray"), NULL},
     {"output", CZ_SETTING_INT, 0, 2, CZ_OUTPUT_LAYER, NULL, FIELD(output), N_("Output"),
-     N_("0: a color layer above, 1: in place, 2: a new image"), NULL},
+     "0: a color layer above, 1: in place, 2: a new image", NULL},
     {"hints", CZ_SETTING_DRAWABLE, -1, G_MAXINT32, -1, NULL, FIELD(hints), N_("Hint layer"),
-     N_("A layer with dabs of known color: what is not transparent is a hint; -1: none"), NULL},
+     "A layer with dabs of known color: what is not transparent is a hint; -1: none", NULL},
     {"reach", CZ_SETTING_FLOAT, 0, 1, 0.5, NULL, FIELD(reach), N_("Reach"),
      N_("How far a hint reaches: 0 this object, 1 all that looks like it"), NULL},
     {"tile-size", CZ_SETTING_INT, -1, 65536, 0, NULL, FIELD(tile_size), N_("Tile size"),
-     N_("0: automatic, -1: the whole photograph at once, else pixels"),
-     N_("tiles of a chosen size are not available yet")},
+     "0: automatic, -1: the whole photograph at once, else pixels",
+     "tiles of a chosen size are not available yet"},
     {"keep-tone", CZ_SETTING_INT, 0, 1, 0, NULL, FIELD(keep_tone), N_("Keep tone"),
-     N_("1: add the tint that the photograph has, of sepia or old paper"), NULL},
+     "1: add the tint that the photograph has, of sepia or old paper", NULL},
     {"device", CZ_SETTING_STRING, 0, 0, 0, "auto", FIELD(device), N_("Device"),
-     N_("auto, cpu, cuda or cuda:N"), NULL},
+     "auto, cpu, cuda or cuda:N", NULL},
     {"weights", CZ_SETTING_STRING, 0, 0, 0, "", FIELD(weights), N_("Weights"),
-     N_("A safetensors file; empty: those that came with the program"), NULL},
+     "A safetensors file; empty: those that came with the program", NULL},
 };
 // clang-format on
 
