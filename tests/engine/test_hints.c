@@ -526,34 +526,6 @@ static void the_first_suggestion_is_the_prediction_whatever_was_hinted(void)
     g_assert_cmpmem(ab, n * sizeof *ab, again, n * sizeof *again);
 }
 
-// Features of two kinds, left and right. On the left two colors, so that each suggests the other.
-static void colors_of_what_looks_alike_are_suggested(void)
-{
-    CzChroma chroma = {.width = 480, .height = 320};
-    CzGround *ground = &chroma.ground;
-    const float leaf[2] = {-12, 10}, petal[2] = {30, -20}, other[2] = {10, 40};
-    float ab[MOST_SUGGESTED][2];
-    ground_init(ground, 48, 32, 1);
-    for (int32_t i = 0; i < 48 * 32; i++) {
-        int32_t x = i % 48, y = i / 48;
-        const float *color = x >= 24 ? other : y < 8 ? petal : leaf;
-        memcpy(ground->field.c + 2 * (size_t)i, color, sizeof leaf);
-        ground->field.l[i] = 50;
-    }
-    cz_field_slopes(&ground->field, CZ_FIELD_EPSILON);
-    CzFeatures *features = &ground->features[0];
-    for (int32_t i = 0; i < features->width * features->height * features->channels; i++)
-        features->data[i] = i / features->channels % features->width < features->width / 2 ? 1 : -1;
-    cz_memory_free(ground->lengths);
-    g_assert_true(cz_ground_finish(ground, 480, 320, NULL));
-    size_t n = cz_chroma_suggest(&chroma, 0.2, 0.8, 50, ab, MOST_SUGGESTED);
-    g_assert_cmpuint(n, >, 4);
-    g_assert_cmpfloat_with_epsilon(ab[0][0], leaf[0], 1e-3);
-    g_assert_cmpfloat_with_epsilon(ab[1][0], petal[0], 1e-3);
-    g_assert_cmpfloat_with_epsilon(ab[1][1], petal[1], 1e-3);
-    cz_ground_clear(ground);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -580,7 +552,6 @@ int main(int argc, char **argv)
     CASE(unusable_hints_change_nothing);
     CASE(suggestions_are_choices_in_the_gamut);
     CASE(the_first_suggestion_is_the_prediction_whatever_was_hinted);
-    CASE(colors_of_what_looks_alike_are_suggested);
     int result = g_test_run();
     cz_colorizer_free(shared);
     g_autofree char *remove = g_strdup_printf("rm -rf '%s'", folder);
