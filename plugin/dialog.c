@@ -8,6 +8,7 @@
 #include "drawable.h"
 #include "hints.h"
 #include "host.h"
+#include "places.h"
 #include "target.h"
 
 // Artists go on working in GIMP while the dialog is open: layers may vanish or change their size.
@@ -95,6 +96,7 @@ static bool dark_theme(void)
 static UiAnswer show(Scene *scene, CzSettings *settings, UiOutcome *outcome, GError **error)
 {
     g_autofree char *name = gimp_image_get_name(scene->image);
+    g_autofree char *manual = plugin_manual_uri();
     UiHost host = {.name = name,
                    .display = gimp_display_name(),
                    .wm_class = gimp_wm_class(),
@@ -103,6 +105,7 @@ static UiAnswer show(Scene *scene, CzSettings *settings, UiOutcome *outcome, GEr
                    .dark = dark_theme(),
                    .folder = gimp_directory(),
                    .procedure = PLUGIN_PROCEDURE,
+                   .manual = manual,
                    .check = check,
                    .gather = gather,
                    .user = scene};

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // The GIMP plug-in's entry points: query and run.
+#include <libintl.h>
+
 #include <libgimp/gimp.h>
 
 #include <cz/threads.h>
 
 #include "host.h"
+#include "places.h"
 #include "procedure.h"
 
 static void query(void)
 {
+    // "<Image>/Filters/Colors" is a message as a whole: GIMP 2.10 forgets a translated branch.
+    gimp_plugin_domain_register(GETTEXT_PACKAGE, plugin_locale_folder());
     plugin_procedure_install();
 }
 
@@ -17,6 +22,9 @@ static void run(const gchar *name, gint n_params, const GimpParam *params, gint 
 {
     // libgimp sends them on after run() has returned, and frees nothing.
     static GimpParam returned[2];
+    bindtextdomain(GETTEXT_PACKAGE, plugin_locale_folder());
+    bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
+    textdomain(GETTEXT_PACKAGE);
     plugin_host_init();
     *n_values = plugin_procedure_run(n_params, params, returned);
     *values = returned;
@@ -25,8 +33,7 @@ static void run(const gchar *name, gint n_params, const GimpParam *params, gint 
 // A plug-in that has not been installed takes the backends of its own build.
 static void find_backends(void)
 {
-    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-    if (g_strcmp0(self, COLORIZE_BUILD_ROOT "/plugin/" PLUGIN_BINARY "/" PLUGIN_BINARY) == 0) {
+    if (plugin_in_build_tree()) {
         g_setenv("COLORIZE_MODULE_DIR", COLORIZE_BUILD_ROOT "/engine/backend/onednn", FALSE);
     }
 }

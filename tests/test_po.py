@@ -84,7 +84,9 @@ def an_ellipsis_stays_one(pot):
     faults = []
     for language in LANGUAGES:
         for msgid, msgstr in entries(PO / f"{language}.po"):
-            if ("…" in msgid) != ("…" in msgstr) or "..." in msgstr:
+            # GIMP's own Japanese catalogue writes three full stops.
+            there = "…" in msgstr or (language == "ja" and "..." in msgstr)
+            if ("…" in msgid) != there:
                 faults.append(f"{language}: {msgid!r}: {msgstr!r}")
     return faults
 

@@ -8,8 +8,14 @@
 
 #define FILE_NAME "photo.safetensors"
 
-// The user's own choice is final; then the source tree that this was built from, so that a build
-// runs without being installed; then where the weights are installed.
+static bool in_build_tree(void)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    return self && g_str_has_prefix(self, CZ_BUILD_ROOT "/");
+}
+
+// The user's own choice is final. A build runs without being installed: with its source tree's
+// weights. An installed program knows the installed ones alone.
 char *cz_weights_bundled(GError **error)
 {
     const char *chosen = g_getenv("COLORIZE_WEIGHTS");
@@ -20,14 +26,11 @@ char *cz_weights_bundled(GError **error)
                     "the weights that COLORIZE_WEIGHTS names are not there: %s", chosen);
         return NULL;
     }
-    g_autofree char *source = g_build_filename(CZ_SOURCE_WEIGHTS_DIR, FILE_NAME, NULL);
-    g_autofree char *installed = g_build_filename(CZ_WEIGHTS_DIR, FILE_NAME, NULL);
-    if (g_file_test(source, G_FILE_TEST_EXISTS))
-        return g_steal_pointer(&source);
-    if (g_file_test(installed, G_FILE_TEST_EXISTS))
-        return g_steal_pointer(&installed);
+    const char *folder = in_build_tree() ? CZ_SOURCE_WEIGHTS_DIR : CZ_WEIGHTS_DIR;
+    g_autofree char *path = g_build_filename(folder, FILE_NAME, NULL);
+    if (g_file_test(path, G_FILE_TEST_EXISTS))
+        return g_steal_pointer(&path);
     g_set_error(error, CZ_ERROR, CZ_ERROR_IO,
-                "no weights found: neither %s nor %s is there, and COLORIZE_WEIGHTS is not set",
-                installed, source);
+                "no weights found: %s is not there, and COLORIZE_WEIGHTS is not set", path);
     return NULL;
 }
