@@ -64,7 +64,8 @@ static bool predict(const PluginTarget *target, PluginPixels *pixels, const CzSe
     start_us = g_get_monotonic_time();
     CzPhoto photo = plugin_pixels_photo(pixels);
     if (!made->chroma) {
-        made->chroma = cz_colorizer_predict(made->colorizer, &photo, progress, error);
+        made->chroma =
+            cz_colorizer_predict(made->colorizer, &photo, settings->tile_size, progress, error);
     }
     plugin_host_print_time("predict", start_us);
     return made->chroma && add_hints(made, target, pixels, settings, error);

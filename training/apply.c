@@ -137,7 +137,8 @@ static bool colorize(const Job *job, const char *path, const char *target, GErro
         return false;
     const CzPhoto *photo = train_photo_file_photo(file);
     double read = seconds_since(&mark);
-    g_autoptr(CzChroma) chroma = cz_colorizer_predict(job->colorizer, photo, NULL, error);
+    g_autoptr(CzChroma) chroma =
+        cz_colorizer_predict(job->colorizer, photo, job->settings.tile_size, NULL, error);
     double network = seconds_since(&mark);
     if (!chroma || !add_hints(job, chroma, photo, error) ||
         !cz_chroma_apply(chroma, job->colorizer, &job->settings, photo, NULL, error)) {

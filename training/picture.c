@@ -60,7 +60,7 @@ CzChroma *train_image_predict(CzColorizer *colorizer, const TrainImage *picture,
 {
     Copy copy = {picture, NULL};
     const CzPhoto photo = {picture->width, picture->height, read_rows, NULL, &copy};
-    return cz_colorizer_predict(colorizer, &photo, NULL, error);
+    return cz_colorizer_predict(colorizer, &photo, 0, NULL, error);
 }
 
 bool train_image_apply(const CzChroma *chroma, CzColorizer *colorizer, const TrainImage *picture,

@@ -331,7 +331,6 @@ static void add_label(Control *control, GtkGrid *grid, int at)
     gtk_widget_set_valign(label, tall ? GTK_ALIGN_START : GTK_ALIGN_CENTER);
     gtk_widget_set_margin_top(label, tall ? 8 : 0);
     gtk_label_set_mnemonic_widget(GTK_LABEL(label), control->widget);
-    gtk_widget_set_sensitive(label, !control->row->later);
     gtk_size_group_add_widget(control->bind->labels, label);
     gtk_grid_attach(grid, label, 0, at, 1, 1);
 }
@@ -346,8 +345,7 @@ static void add_row(Control *control)
     gtk_widget_set_hexpand(box, TRUE);
     control->widget = make_widget(control, box);
     const char *own = control->place ? control->place->help : NULL;
-    gtk_widget_set_tooltip_text(box, translated(row->later ? row->later : own ? own : row->help));
-    gtk_widget_set_sensitive(box, !row->later);
+    gtk_widget_set_tooltip_text(box, translated(own ? own : row->help));
     AtkObject *accessible = gtk_widget_get_accessible(control->widget);
     atk_object_set_name(accessible, translated(row->label));
     atk_object_set_description(accessible, translated(own ? own : row->help));

@@ -162,7 +162,8 @@ static void start(Dialog *dialog)
 {
     hide_message(dialog);
     dialog->start_us = g_get_monotonic_time();
-    ui_job_start(dialog->job, dialog->settings.weights, dialog->settings.device);
+    ui_job_start(dialog->job, dialog->settings.weights, dialog->settings.device,
+                 dialog->settings.tile_size);
     gtk_label_set_text(dialog->status, _("Coloring the photograph…"));
     if (!dialog->poll)
         dialog->poll = g_timeout_add(POLL_MS, poll_progress, dialog);
@@ -229,7 +230,8 @@ static void take_settings(Dialog *dialog)
     ui_bind_get(dialog->bind, &dialog->settings);
     ui_preview_set_settings(dialog->preview, &dialog->settings);
     bool same = g_str_equal(last.weights, dialog->settings.weights) &&
-                g_str_equal(last.device, dialog->settings.device);
+                g_str_equal(last.device, dialog->settings.device) &&
+                last.tile_size == dialog->settings.tile_size;
     if (same && (dialog->chroma || ui_job_busy(dialog->job))) {
         follow_hints(dialog);
         return;
@@ -241,7 +243,8 @@ static void take_settings(Dialog *dialog)
 static void on_changed(void *user, const CzSettingRow *row)
 {
     Dialog *dialog = user;
-    bool restarts = g_str_equal(row->key, "weights") || g_str_equal(row->key, "device");
+    bool restarts = g_str_equal(row->key, "weights") || g_str_equal(row->key, "device") ||
+                    g_str_equal(row->key, "tile-size");
     if (restarts) {
         take_settings(dialog);
         return;

@@ -27,6 +27,7 @@ struct UiJob {
     bool quit, requested;
     gint serial; // of the latest request
     char *weights, *device;
+    int32_t tile_size;
     Band band;
 
     gint stop;     // atomic: requests up to this one are to stop
@@ -165,7 +166,8 @@ static bool open_colorizer(UiJob *job, const char *weights, const char *device, 
     return true;
 }
 
-static void work_on(UiJob *job, Result *result, const char *weights, const char *device)
+static void work_on(UiJob *job, Result *result, const char *weights, const char *device,
+                    int32_t tile_size)
 {
     const CzPhoto photo = {job->photo.width, job->photo.height, read_rows, NULL, job};
     const CzProgress progress = {report, job};
@@ -174,7 +176,8 @@ static void work_on(UiJob *job, Result *result, const char *weights, const char 
         cancelled(&result->error);
     if (result->error || !open_colorizer(job, weights, device, &result->error))
         return;
-    result->chroma = cz_colorizer_predict(job->colorizer, &photo, &progress, &result->error);
+    result->chroma =
+        cz_colorizer_predict(job->colorizer, &photo, tile_size, &progress, &result->error);
     result->device = *cz_colorizer_device(job->colorizer);
 }
 
@@ -191,12 +194,13 @@ static gpointer work(gpointer data)
         job->running = job->serial;
         g_autofree char *weights = g_steal_pointer(&job->weights);
         g_autofree char *device = g_steal_pointer(&job->device);
+        int32_t tile_size = job->tile_size;
         Result *result = g_new0(Result, 1);
         result->job = job;
         g_atomic_ref_count_inc(&job->refs);
         result->serial = job->running;
         g_mutex_unlock(&job->mutex);
-        work_on(job, result, weights, device);
+        work_on(job, result, weights, device, tile_size);
         g_idle_add_full(PRIORITY, tell_result, result, result_free);
         g_mutex_lock(&job->mutex);
     }
@@ -267,13 +271,14 @@ void ui_job_free(UiJob *job)
     job_unref(job);
 }
 
-void ui_job_start(UiJob *job, const char *weights, const char *device)
+void ui_job_start(UiJob *job, const char *weights, const char *device, int32_t tile_size)
 {
     g_mutex_lock(&job->mutex);
     g_free(job->weights);
     g_free(job->device);
     job->weights = g_strdup(weights);
     job->device = g_strdup(device);
+    job->tile_size = tile_size;
     job->requested = true;
     job->serial++;
     g_atomic_int_set(&job->stop, job->serial - 1);

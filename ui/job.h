@@ -21,7 +21,7 @@ typedef struct {
 UiJob *ui_job_new(const CzPhoto *photo, const UiJobEvents *events, GError **error);
 void ui_job_free(UiJob *job); // stops, waits; no event comes afterwards. Accepts NULL
 // The newest request wins: one that runs is stopped, and its end is not reported.
-void ui_job_start(UiJob *job, const char *weights, const char *device);
+void ui_job_start(UiJob *job, const char *weights, const char *device, int32_t tile_size);
 void ui_job_stop(UiJob *job); // done comes with CZ_ERROR_CANCELLED
 bool ui_job_busy(const UiJob *job);
 double ui_job_fraction(const UiJob *job);      // 0 to 1

@@ -14,14 +14,39 @@
 // What a row needs beside its place.
 typedef struct {
     const CzField *field;
-    const CzTone *tone; // NULL: the paper's tint is left away
+    const CzField *fine, *ground; // the tiles' field, and what field is without hints; or NULL
+    const CzTone *tone;           // NULL: the paper's tint is left away
     float strength, warmth;
 } Look;
 
 static Look look_of(const CzChroma *chroma, const CzSettings *settings)
 {
-    return (Look){&chroma->field, settings->keep_tone ? &chroma->tone : NULL,
-                  (float)settings->strength, (float)settings->warmth};
+    bool tiled = chroma->fine.width > 0;
+    return (Look){.field = &chroma->field,
+                  .fine = tiled ? &chroma->fine : NULL,
+                  .ground = tiled && chroma->hinted ? &chroma->ground.field : NULL,
+                  .tone = settings->keep_tone ? &chroma->tone : NULL,
+                  .strength = (float)settings->strength,
+                  .warmth = (float)settings->warmth};
+}
+
+// Hints change the field of the whole; with tiles, the difference is added to theirs.
+static void field_span(const Look *look, const CzPart *part, int32_t x, int32_t y, int32_t n,
+                       const float *lightness, float *lab)
+{
+    float with[3 * SPAN], without[3 * SPAN];
+    const CzField *field = look->fine ? look->fine : look->field;
+    cz_field_span(field, part->photo_w, part->photo_h, x, y, n, lightness, look->strength, lab);
+    if (!look->ground)
+        return;
+    cz_field_span(look->field, part->photo_w, part->photo_h, x, y, n, lightness, look->strength,
+                  with);
+    cz_field_span(look->ground, part->photo_w, part->photo_h, x, y, n, lightness, look->strength,
+                  without);
+    for (int32_t i = 0; i < 3 * n; i += 3) {
+        lab[i + 1] += with[i + 1] - without[i + 1];
+        lab[i + 2] += with[i + 2] - without[i + 2];
+    }
 }
 
 // One row of a part. Strips may be cut anywhere along y: every pixel is computed the same way in
@@ -33,8 +58,7 @@ static void apply_row(const Look *look, const CzPart *part, int32_t y, const flo
     for (int32_t x = 0; x < part->width; x += SPAN) {
         int32_t n = MIN(SPAN, part->width - x);
         cz_rgb_to_lightness(lightness, rgb + 3 * (size_t)x, n);
-        cz_field_span(look->field, part->photo_w, part->photo_h, part->x + x, y, n, lightness,
-                      look->strength, lab);
+        field_span(look, part, part->x + x, y, n, lightness, lab);
         if (look->warmth != 0)
             cz_warmth_span(lab, n, look->warmth);
         if (look->tone)

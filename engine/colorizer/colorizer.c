@@ -10,6 +10,7 @@
 #include <cz/resample.h>
 
 #include "colorizer/reduce.h"
+#include "colorizer/tiles.h"
 
 // ---- the colorizer ------------------------------------------------------------------------------
 
@@ -78,6 +79,7 @@ void cz_chroma_free(CzChroma *chroma)
         return;
     cz_field_clear(&chroma->field);
     cz_ground_clear(&chroma->ground);
+    cz_field_clear(&chroma->fine);
     g_free(chroma);
 }
 
@@ -157,6 +159,8 @@ typedef struct {
     CzColorizer *colorizer;
     CzReducer *reducer;
     CzGround *ground;
+    CzTiling tiling;
+    CzField *fine;
     double done, share; // of all sizes: behind us, and of this one
     double told;        // last fraction that the host was told
 } PredictJob;
@@ -215,12 +219,34 @@ static void field_from_d65(CzField *field)
     }
 }
 
+static bool predict_tiles(PredictJob *job, GError **error)
+{
+    const CzTiling *tiling = &job->tiling;
+    size_t n_bytes = (size_t)tiling->w * tiling->h * sizeof(float);
+    float *lightness = cz_memory_alloc(n_bytes, "the picture for tiles", error);
+    if (!lightness)
+        return false;
+    cz_reducer_fine(job->reducer, lightness);
+    job->share = 1 - job->done;
+    const CzTileJob tiles = {.tiling = *tiling,
+                             .network = job->colorizer->network,
+                             .whole = &job->ground->field,
+                             .lightness = lightness,
+                             .fine = job->fine,
+                             .report = report_network,
+                             .user = job};
+    bool good = cz_tiles_run(&tiles, error);
+    cz_memory_free(lightness);
+    return good;
+}
+
 static bool job_predict(void *data, GError **error)
 {
     PredictJob *job = data;
     CzField *field = &job->ground->field;
     int n_sizes = cz_reducer_n_sizes(job->reducer);
-    double total = 0;
+    double total =
+        (double)job->tiling.tile_w * job->tiling.tile_h * job->tiling.n_x * job->tiling.n_y;
     int32_t w, h;
     for (int i = 0; i < n_sizes; i++) {
         cz_reducer_size(job->reducer, i, &w, &h);
@@ -239,11 +265,12 @@ static bool job_predict(void *data, GError **error)
         field_from_d65(field);
     cz_field_mend_border(field, CZ_FIELD_BORDER);
     cz_field_slopes(field, CZ_FIELD_EPSILON);
-    return true;
+    return job->tiling.w == 0 || predict_tiles(job, error);
 }
 
 static bool predict_field(CzColorizer *colorizer, const CzPhoto *photo, CzReducer *reducer,
-                          CzGround *ground, const CzProgress *progress, GError **error)
+                          CzChroma *chroma, const CzTiling *tiling, const CzProgress *progress,
+                          GError **error)
 {
     float *bands[2] = {cz_band_alloc(photo, error), NULL};
     bands[1] = bands[0] ? cz_band_alloc(photo, error) : NULL;
@@ -252,13 +279,17 @@ static bool predict_field(CzColorizer *colorizer, const CzPhoto *photo, CzReduce
     cz_memory_free(bands[1]);
     if (!good)
         return false;
-    PredictJob job = {.colorizer = colorizer, .reducer = reducer, .ground = ground};
+    PredictJob job = {.colorizer = colorizer,
+                      .reducer = reducer,
+                      .ground = &chroma->ground,
+                      .tiling = *tiling,
+                      .fine = &chroma->fine};
     cz_worker_start(colorizer->worker, job_predict, &job);
     return cz_worker_wait(colorizer->worker, progress, error) &&
            cz_progress_report(progress, 1, error);
 }
 
-CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo,
+CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo, int32_t tile_size,
                                const CzProgress *progress, GError **error)
 {
     if (photo->width < 1 || photo->height < 1) {
@@ -276,9 +307,15 @@ CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo,
     chroma->height = photo->height;
     int32_t w, h;
     cz_reducer_field_size(reducer, &w, &h);
+    const CzTiling tiling =
+        cz_tiling(photo->width, photo->height, tile_size, use->sizes[use->n_sizes - 1]);
+    if (tiling.w > 0 &&
+        (!cz_field_init(&chroma->fine, (tiling.w + 1) / 2, (tiling.h + 1) / 2, error) ||
+         !cz_reducer_add_fine(reducer, photo->height, tiling.w, tiling.h, error)))
+        return NULL;
     if (!cz_field_init(&chroma->field, w, h, error) ||
         !cz_field_init(&chroma->ground.field, w, h, error) ||
-        !predict_field(colorizer, photo, reducer, &chroma->ground, progress, error) ||
+        !predict_field(colorizer, photo, reducer, chroma, &tiling, progress, error) ||
         !cz_ground_finish(&chroma->ground, photo->width, photo->height, error))
         return NULL;
     cz_field_copy(&chroma->field, &chroma->ground.field);
@@ -295,5 +332,8 @@ bool cz_chroma_hint(CzChroma *chroma, const CzDab *dabs, size_t n, double reach,
         return false;
     }
     CzHintKernel kernel = cz_hint_kernel(reach);
-    return cz_hints_spread(&chroma->ground, dabs, n, &kernel, &chroma->field, error);
+    if (!cz_hints_spread(&chroma->ground, dabs, n, &kernel, &chroma->field, error))
+        return false;
+    chroma->hinted = n > 0;
+    return true;
 }

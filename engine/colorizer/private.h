@@ -17,6 +17,8 @@ struct CzColorizer {
 struct CzChroma {
     CzField field; // with the hints
     CzGround ground;
+    CzField fine; // of tiles, without hints; width 0: none
+    bool hinted;
     CzTone tone; // of the photograph itself
     int32_t width, height; // of the photograph
 };

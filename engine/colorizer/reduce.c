@@ -25,6 +25,7 @@ typedef struct {
 struct CzReducer {
     int32_t photo_w;
     Reduction sizes[CZ_MAX_WORKING_SIZES], field;
+    Reduction fine; // for tiles; without a scaler: none
     int n_sizes;
     float *lightness; // ROWS * photo_w
     int32_t y;        // rows seen
@@ -92,8 +93,19 @@ void cz_reducer_free(CzReducer *reducer)
     for (int i = 0; i < reducer->n_sizes; i++)
         cz_area_scaler_free(reducer->sizes[i].scaler);
     cz_area_scaler_free(reducer->field.scaler);
+    cz_area_scaler_free(reducer->fine.scaler);
     cz_memory_free(reducer->lightness);
     g_free(reducer);
+}
+
+bool cz_reducer_add_fine(CzReducer *reducer, int32_t photo_h, int32_t w, int32_t h, GError **error)
+{
+    return reduction_init(&reducer->fine, reducer->photo_w, photo_h, w, h, error);
+}
+
+void cz_reducer_fine(const CzReducer *reducer, float *lightness)
+{
+    reduction_result(&reducer->fine, lightness);
 }
 
 int cz_reducer_n_sizes(const CzReducer *reducer)
@@ -152,6 +164,8 @@ static void push_rows(CzReducer *reducer, const float *rgb, int32_t n_rows)
     for (int i = 0; i < reducer->n_sizes; i++)
         cz_area_scaler_push(reducer->sizes[i].scaler, lightness, n_rows);
     cz_area_scaler_push(reducer->field.scaler, lightness, n_rows);
+    if (reducer->fine.scaler)
+        cz_area_scaler_push(reducer->fine.scaler, lightness, n_rows);
 }
 
 void cz_reducer_push(CzReducer *reducer, const float *rgb, int32_t n_rows)

@@ -16,24 +16,23 @@
 // clang-format off
 static const CzSettingRow rows[] = {
     {"strength", CZ_SETTING_FLOAT, 0, 2, 1, NULL, FIELD(strength), N_("Strength"),
-     N_("How strong the colors are: 0 is gray, 1 is as the network gives them"), NULL},
+     N_("How strong the colors are: 0 is gray, 1 is as the network gives them")},
     {"warmth", CZ_SETTING_FLOAT, -1, 1, 0, NULL, FIELD(warmth), N_("Warmth"),
-     N_("Shifts all colors: below 0 cooler, above 0 warmer; grays stay gray"), NULL},
+     N_("Shifts all colors: below 0 cooler, above 0 warmer; grays stay gray")},
     {"output", CZ_SETTING_INT, 0, 2, CZ_OUTPUT_LAYER, NULL, FIELD(output), N_("Output"),
-     "0: a color layer above, 1: in place, 2: a new image", NULL},
+     "0: a color layer above, 1: in place, 2: a new image"},
     {"hints", CZ_SETTING_DRAWABLE, -1, G_MAXINT32, -1, NULL, FIELD(hints), N_("Hint layer"),
-     "A layer with dabs of known color: what is not transparent is a hint; -1: none", NULL},
+     "A layer with dabs of known color: what is not transparent is a hint; -1: none"},
     {"reach", CZ_SETTING_FLOAT, 0, 1, 0.5, NULL, FIELD(reach), N_("Reach"),
-     N_("How far a hint reaches: 0 this object, 1 all that looks like it"), NULL},
+     N_("How far a hint reaches: 0 this object, 1 all that looks like it")},
     {"tile-size", CZ_SETTING_INT, -1, 65536, 0, NULL, FIELD(tile_size), N_("Tile size"),
-     "0: automatic, -1: the whole photograph at once, else pixels",
-     "tiles of a chosen size are not available yet"},
+     "0: automatic, -1: the whole photograph at once, else pixels"},
     {"keep-tone", CZ_SETTING_INT, 0, 1, 0, NULL, FIELD(keep_tone), N_("Keep tone"),
-     "1: add the tint that the photograph has, of sepia or old paper", NULL},
+     "1: add the tint that the photograph has, of sepia or old paper"},
     {"device", CZ_SETTING_STRING, 0, 0, 0, "auto", FIELD(device), N_("Device"),
-     "auto, cpu, cuda or cuda:N", NULL},
+     "auto, cpu, cuda or cuda:N"},
     {"weights", CZ_SETTING_STRING, 0, 0, 0, "", FIELD(weights), N_("Weights"),
-     "A safetensors file; empty: those that came with the program", NULL},
+     "A safetensors file; empty: those that came with the program"},
 };
 // clang-format on
 
@@ -92,11 +91,10 @@ static const char *format_number(Text text, double number)
     return g_ascii_formatd(text, sizeof(Text), "%g", number);
 }
 
-// tile-size serves "off" beside its initial value: both mean the one pass over everything.
-static bool served(const CzSettingRow *row, double number)
+// Between "off", "automatic" and the least tile there is nothing to choose.
+static bool is_tile_too_small(const CzSettingRow *row, double number)
 {
-    return !row->later || number == row->initial ||
-           (row->offset == offsetof(CzSettings, tile_size) && number == -1);
+    return row->offset == offsetof(CzSettings, tile_size) && number > 0 && number < CZ_LEAST_TILE;
 }
 
 static bool check_number(const CzSettingRow *row, double number, GError **error)
@@ -108,9 +106,9 @@ static bool check_number(const CzSettingRow *row, double number, GError **error)
     if (number < row->min || number > row->max)
         return refuse(error, "%s is %s, allowed is %s to %s", row->key, found,
                       format_number(min, row->min), format_number(max, row->max));
-    if (!served(row, number))
-        return refuse(error, "%s (%s is %s, leave it at %s)", row->later, row->key, found,
-                      format_number(min, row->initial));
+    if (is_tile_too_small(row, number))
+        return refuse(error, "%s is %s, the smallest tile has %d pixels", row->key, found,
+                      CZ_LEAST_TILE);
     return true;
 }
 

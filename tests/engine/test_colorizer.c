@@ -117,7 +117,7 @@ static CzSettings settings_of(double strength)
 static void colorize_as(CzColorizer *colorizer, Picture *picture, CzSettings settings)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(CzChroma) chroma = cz_colorizer_predict(colorizer, &picture->photo, NULL, &error);
+    g_autoptr(CzChroma) chroma = cz_colorizer_predict(colorizer, &picture->photo, 0, NULL, &error);
     g_assert_no_error(error);
     if (chroma)
         cz_chroma_apply(chroma, colorizer, &settings, &picture->photo, NULL, &error);
@@ -264,7 +264,7 @@ static void test_strips(void)
 {
     g_autoptr(Picture) picture = picture_new(1301, 340, true); // several bands
     g_autoptr(GError) error = NULL;
-    g_autoptr(CzChroma) chroma = cz_colorizer_predict(shared, &picture->photo, NULL, &error);
+    g_autoptr(CzChroma) chroma = cz_colorizer_predict(shared, &picture->photo, 0, NULL, &error);
     g_assert_no_error(error);
     CzSettings settings = settings_of(1.5);
     g_assert_true(cz_chroma_apply(chroma, shared, &settings, &picture->photo, NULL, &error));
@@ -281,7 +281,7 @@ static void test_strips(void)
 static void test_parts(void)
 {
     g_autoptr(Picture) picture = picture_new(301, 200, true);
-    g_autoptr(CzChroma) chroma = cz_colorizer_predict(shared, &picture->photo, NULL, NULL);
+    g_autoptr(CzChroma) chroma = cz_colorizer_predict(shared, &picture->photo, 0, NULL, NULL);
     CzSettings settings = settings_of(1.5);
     g_assert_true(cz_chroma_apply(chroma, shared, &settings, &picture->photo, NULL, NULL));
     enum { X = 37, Y = 51, W = 140, H = 90 };
@@ -302,7 +302,7 @@ static void test_parts(void)
 static void test_field(void)
 {
     g_autoptr(Picture) picture = picture_new(301, 200, false);
-    g_autoptr(CzChroma) chroma = cz_colorizer_predict(shared, &picture->photo, NULL, NULL);
+    g_autoptr(CzChroma) chroma = cz_colorizer_predict(shared, &picture->photo, 0, NULL, NULL);
     const CzField *field = cz_chroma_field(chroma);
     g_assert_true(field->width == 72 && field->height == 48); // half of 144 x 96
     g_autofree float *lightness = g_new(float, 301 * 200), *small_l = g_new(float, 72 * 48);
@@ -368,7 +368,7 @@ static bool colorize_told(Picture *picture, Telling *telling, GError **error)
 {
     const CzProgress progress = {report, telling};
     CzSettings settings = settings_of(1);
-    g_autoptr(CzChroma) chroma = cz_colorizer_predict(shared, &picture->photo, &progress, error);
+    g_autoptr(CzChroma) chroma = cz_colorizer_predict(shared, &picture->photo, 0, &progress, error);
     telling->last = 0;
     return chroma && cz_chroma_apply(chroma, shared, &settings, &picture->photo, &progress, error);
 }
@@ -442,7 +442,7 @@ static void test_memory(void)
 static void test_settings_are_checked(void)
 {
     g_autoptr(Picture) picture = picture_new(40, 40, false);
-    g_autoptr(CzChroma) chroma = cz_colorizer_predict(shared, &picture->photo, NULL, NULL);
+    g_autoptr(CzChroma) chroma = cz_colorizer_predict(shared, &picture->photo, 0, NULL, NULL);
     g_autoptr(GError) error = NULL;
     CzSettings settings = settings_of(NAN);
     g_assert_false(cz_chroma_apply(chroma, shared, &settings, &picture->photo, NULL, &error));
@@ -485,8 +485,8 @@ static void test_d65_weights(void)
         test_weights_write(folder, "d65.safetensors", &test_weights_small, "colorize.white", "d65");
     g_autoptr(CzColorizer) foreign = open_weights(path, NULL);
     g_autoptr(Picture) picture = picture_new(100, 80, false);
-    g_autoptr(CzChroma) ours = cz_colorizer_predict(shared, &picture->photo, NULL, NULL);
-    g_autoptr(CzChroma) theirs = cz_colorizer_predict(foreign, &picture->photo, NULL, NULL);
+    g_autoptr(CzChroma) ours = cz_colorizer_predict(shared, &picture->photo, 0, NULL, NULL);
+    g_autoptr(CzChroma) theirs = cz_colorizer_predict(foreign, &picture->photo, 0, NULL, NULL);
     const CzField *from = cz_chroma_field(ours), *to = cz_chroma_field(theirs);
     size_t i = (size_t)(from->height / 2) * from->width + from->width / 2; // not on the border
     float lab[3] = {from->l[i], from->c[2 * i], from->c[2 * i + 1]};
@@ -521,8 +521,8 @@ static void test_bf16(void)
     g_autoptr(CzColorizer) coarse = cz_colorizer_new(&options, &error);
     g_assert_no_error(error);
     g_autoptr(Picture) picture = picture_new(100, 80, false);
-    g_autoptr(CzChroma) f32 = cz_colorizer_predict(shared, &picture->photo, NULL, NULL);
-    g_autoptr(CzChroma) bf16 = cz_colorizer_predict(coarse, &picture->photo, NULL, &error);
+    g_autoptr(CzChroma) f32 = cz_colorizer_predict(shared, &picture->photo, 0, NULL, NULL);
+    g_autoptr(CzChroma) bf16 = cz_colorizer_predict(coarse, &picture->photo, 0, NULL, &error);
     g_assert_no_error(error);
     const CzField *a = cz_chroma_field(f32), *b = cz_chroma_field(bf16);
     double difference = 0, size = 0;

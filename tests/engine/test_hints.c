@@ -348,7 +348,7 @@ static void contradictions_stay_finite(void)
 static CzChroma *predict(Canvas *canvas)
 {
     g_autoptr(GError) error = NULL;
-    CzChroma *chroma = cz_colorizer_predict(shared, &canvas->photo, NULL, &error);
+    CzChroma *chroma = cz_colorizer_predict(shared, &canvas->photo, 0, NULL, &error);
     g_assert_no_error(error);
     return chroma;
 }

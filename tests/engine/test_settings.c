@@ -71,8 +71,7 @@ static void test_ranges(void)
             CzSettings settings;
             cz_settings_init(&settings);
             put_number(&settings, &rows[i], ends[e]);
-            if (!rows[i].later || ends[e] == rows[i].initial)
-                g_assert_true(cz_settings_check(&settings, NULL));
+            g_assert_true(cz_settings_check(&settings, NULL));
         }
         CzSettings settings;
         cz_settings_init(&settings);
@@ -100,14 +99,19 @@ static void test_not_a_number(void)
     refused(&settings, "warmth is not a number");
 }
 
-static void test_later(void)
+static void test_tiles(void)
 {
     CzSettings settings;
     cz_settings_init(&settings);
-    settings.tile_size = 512;
-    refused(&settings, "not available yet");
-    settings.tile_size = -1;
-    g_assert_true(cz_settings_check(&settings, NULL));
+    const int32_t refused_sizes[] = {1, CZ_LEAST_TILE - 1}, allowed[] = {-1, 0, CZ_LEAST_TILE, 512};
+    for (size_t i = 0; i < G_N_ELEMENTS(refused_sizes); i++) {
+        settings.tile_size = refused_sizes[i];
+        refused(&settings, "the smallest tile has 128");
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(allowed); i++) {
+        settings.tile_size = allowed[i];
+        g_assert_true(cz_settings_check(&settings, NULL));
+    }
 }
 
 static void parse_refused(const char *key, const char *value, const char *words)
@@ -143,7 +147,7 @@ static void test_parse(void)
     parse_refused("strength", "1e999", "allowed is 0 to 2");
     parse_refused("output", "1.5", "whole");
     parse_refused("output", "99999999999", "allowed is");
-    parse_refused("tile-size", "512", "not available yet");
+    parse_refused("tile-size", "100", "smallest tile");
     parse_refused("sharpness", "1", "no setting 'sharpness'");
     parse_refused("device", "a device whose name has more than thirty-two bytes", "too long");
     parse_refused("weights", "\xff\xfe", "UTF-8");
@@ -226,7 +230,7 @@ int main(int argc, char **argv)
                     test_numbers_are_where_the_table_says);
     g_test_add_func("/engine/settings/ends_are_allowed_and_beyond_is_refused", test_ranges);
     g_test_add_func("/engine/settings/what_is_no_number_is_refused", test_not_a_number);
-    g_test_add_func("/engine/settings/what_is_to_come_says_so", test_later);
+    g_test_add_func("/engine/settings/tiny_tiles_are_refused", test_tiles);
     g_test_add_func("/engine/settings/text_is_parsed_strictly", test_parse);
     g_test_add_func("/engine/settings/locale_does_not_matter", test_locale);
     g_test_add_func("/engine/settings/key_files_give_them_back", test_key_file);

@@ -84,7 +84,7 @@ static void case_init(Case *c, CzColorizer *colorizer, const TrainPicture *pictu
          error);
     must(train_image_grey(&c->truth, &c->output, &error), error);
     const CzPhoto photo = {c->truth.width, c->truth.height, read_rows, NULL, &c->truth};
-    c->chroma = cz_colorizer_predict(colorizer, &photo, NULL, &error);
+    c->chroma = cz_colorizer_predict(colorizer, &photo, 0, NULL, &error);
     must(c->chroma != NULL, error);
     train_hints_sample(&c->truth, 1, number, c->dabs, MOST);
     c->base = score(c);
@@ -164,7 +164,7 @@ static void measure_time(CzColorizer *colorizer)
 {
     GError *error = NULL;
     CzPhoto photo = {5760, 3840, read_pattern, NULL, &photo};
-    CzChroma *chroma = cz_colorizer_predict(colorizer, &photo, NULL, &error);
+    CzChroma *chroma = cz_colorizer_predict(colorizer, &photo, 0, NULL, &error);
     must(chroma != NULL, error);
     CzDab dabs[CZ_MAX_DABS];
     CzRng rng = cz_rng(1, 1);

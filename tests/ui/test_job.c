@@ -87,7 +87,7 @@ static void test_result(void)
     g_autoptr(FakePhoto) photo = fake_photo_new(1500, 1200);
     Seen seen = {0};
     UiJob *job = job_of(photo, &seen);
-    ui_job_start(job, "", "auto");
+    ui_job_start(job, "", "auto", 0);
     g_assert_true(ui_job_busy(job));
     wait_for(&seen.n_done, 1);
     g_assert_no_error(seen.error);
@@ -110,10 +110,10 @@ static void test_newest_wins(void)
     Seen seen = {0};
     UiJob *job = job_of(photo, &seen);
     for (int i = 0; i < 5; i++) {
-        ui_job_start(job, "", "reference"); // slow
+        ui_job_start(job, "", "reference", 0); // slow
         run_loop_for(i * 20);
     }
-    ui_job_start(job, "", "auto");
+    ui_job_start(job, "", "auto", 0);
     wait_for(&seen.n_done, 1);
     run_loop_for(100);
     g_assert_cmpint(seen.n_done, ==, 1); // those before are silent
@@ -130,7 +130,7 @@ static void test_stop(void)
     UiJob *job = job_of(photo, &seen);
     // At once, while rows are read, and in the midst of the network.
     for (int i = 0; i < 3; i++) {
-        ui_job_start(job, "", "reference");
+        ui_job_start(job, "", "reference", 0);
         run_loop_for(i * 150);
         gint64 start_us = g_get_monotonic_time();
         ui_job_stop(job);
@@ -139,7 +139,7 @@ static void test_stop(void)
         g_assert_error(seen.error, CZ_ERROR, CZ_ERROR_CANCELLED);
         g_assert_null(seen.chroma);
     }
-    ui_job_start(job, "", "auto");
+    ui_job_start(job, "", "auto", 0);
     wait_for(&seen.n_done, 4);
     g_assert_no_error(seen.error);
     ui_job_free(job);
@@ -153,7 +153,7 @@ static void test_free_any_time(void)
     for (int i = 0; i < 12; i++) {
         Seen seen = {0};
         UiJob *job = job_of(photo, &seen);
-        ui_job_start(job, "", "auto");
+        ui_job_start(job, "", "auto", 0);
         run_loop_for(i * 15);
         ui_job_free(job);
         int n_done = seen.n_done;
@@ -172,18 +172,18 @@ static void test_errors(void)
     photo->fail_after = 1;
     Seen seen = {0};
     UiJob *job = job_of(photo, &seen);
-    ui_job_start(job, "", "auto");
+    ui_job_start(job, "", "auto", 0);
     wait_for(&seen.n_done, 1);
     g_assert_error(seen.error, CZ_ERROR, CZ_ERROR_ARGUMENT);
     g_assert_cmpstr(seen.error->message, ==, "the layer is gone");
-    ui_job_start(job, "/nonexistent/a.safetensors", "auto");
+    ui_job_start(job, "/nonexistent/a.safetensors", "auto", 0);
     wait_for(&seen.n_done, 2);
     g_assert_error(seen.error, CZ_ERROR, CZ_ERROR_IO);
-    ui_job_start(job, "", "nonsense");
+    ui_job_start(job, "", "nonsense", 0);
     wait_for(&seen.n_done, 3);
     g_assert_error(seen.error, CZ_ERROR, CZ_ERROR_BACKEND);
     photo->fail_after = 0;
-    ui_job_start(job, "", "auto");
+    ui_job_start(job, "", "auto", 0);
     wait_for(&seen.n_done, 4);
     g_assert_no_error(seen.error);
     g_assert_cmpint(seen.n_proxies, ==, 1);

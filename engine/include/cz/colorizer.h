@@ -44,8 +44,12 @@ const CzDeviceInfo *cz_colorizer_device(const CzColorizer *colorizer);
 // A device that turns out not to compute the network is left for the next one if it was chosen by
 // "auto", one out of memory for the CPU: cz_colorizer_device then names the new one.
 // CZ_ERROR_CANCELLED, BACKEND, MEMORY, NUMERIC, or what read_rows said.
-CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo, const CzProgress *progress,
-                               GError **error);
+// tile_size: as in CzSettings. With tiles the network also sees overlapping parts of a finer picture
+// (8 megapixels at most) and gives the detail, the whole the large areas; one network run for each.
+// Automatic is none: on photographs of 10 to 22 megapixels, tiles of 1000 pixels changed the error
+// in ab by +12, +1 and -3 %, and colors become livelier and less steady.
+CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo, int32_t tile_size,
+                               const CzProgress *progress, GError **error);
 void cz_chroma_free(CzChroma *chroma);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzChroma, cz_chroma_free)
 const CzField *cz_chroma_field(const CzChroma *chroma); // borrowed

@@ -12,6 +12,8 @@ G_BEGIN_DECLS
 
 typedef enum { CZ_OUTPUT_LAYER, CZ_OUTPUT_IN_PLACE, CZ_OUTPUT_IMAGE } CzOutput;
 
+#define CZ_LEAST_TILE 128
+
 // a* and b* of the result: the field's times strength, then warmth, then the photograph's own tint
 // if that is to be kept, then the gamut (lower chroma at the same hue). L* is never touched.
 typedef struct {
@@ -20,7 +22,7 @@ typedef struct {
     int32_t output;    // CzOutput
     int32_t hints;     // drawable or -1 (plug-in only)
     double reach;      // 0 to 1
-    int32_t tile_size; // 0 auto, -1 off, else pixels
+    int32_t tile_size; // 0 auto, -1 off, else the side of a tile in the photograph's pixels
     int32_t keep_tone; // 0, 1: adds the photograph's mean a*b* as a function (a cubic) of L*
     char device[32];
     char weights[4096]; // "" = bundled
@@ -35,14 +37,13 @@ typedef struct {
     const char *initial_text; // strings
     size_t offset, size;      // in CzSettings
     const char *label, *help; // translatable (N_)
-    const char *later;        // not NULL: only the initial value is served yet, and this is why
 } CzSettingRow;
 
 // In the order of the PDB procedure's arguments 3 to 11.
 const CzSettingRow *cz_settings(size_t *n_rows);
 void cz_settings_init(CzSettings *settings); // defaults
 
-// CZ_ERROR_ARGUMENT: "strength is 3, allowed is 0 to 2", "warmth is not a number", "... not available yet".
+// CZ_ERROR_ARGUMENT: "strength is 3, allowed is 0 to 2", "warmth is not a number".
 bool cz_settings_check(const CzSettings *settings, GError **error);
 // From text, as options and preset files give it; C locale whatever the user's is.
 bool cz_settings_parse(CzSettings *settings, const char *key, const char *value, GError **error);
