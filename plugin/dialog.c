@@ -63,25 +63,41 @@ static void add_layers(GArray *layers, const PluginTarget *target, const gint *i
             g_autofree gint *children = gimp_item_get_children(ids[i], &n_children);
             add_layers(layers, target, children, n_children);
         } else if (plugin_hints_check(ids[i], target, NULL)) {
-            const UiLayer layer = {ids[i], gimp_item_get_name(ids[i])};
+            UiLayer layer = {ids[i], gimp_item_get_name(ids[i])};
             g_array_append_val(layers, layer);
         }
     }
 }
 
-static void layer_clear(gpointer layer)
+static GArray *list_layers(void *user)
 {
-    g_free((char *)((UiLayer *)layer)->name);
+    const Scene *scene = user;
+    GArray *layers = ui_layers_new();
+    gint n_ids = 0;
+    g_autofree gint *ids = gimp_image_get_layers(scene->image, &n_ids);
+    add_layers(layers, &scene->target, ids, n_ids);
+    return layers;
 }
 
-static GArray *list_layers(const PluginTarget *target)
+static int32_t new_layer(void *user, GError **error)
 {
-    GArray *layers = g_array_new(FALSE, FALSE, sizeof(UiLayer));
-    g_array_set_clear_func(layers, layer_clear);
-    gint n_ids = 0;
-    g_autofree gint *ids = gimp_image_get_layers(target->image, &n_ids);
-    add_layers(layers, target, ids, n_ids);
-    return layers;
+    const Scene *scene = user;
+    return still_there(scene, error) ? plugin_hint_layer_new(&scene->target, error) : -1;
+}
+
+static uint64_t stamp(void *user, int32_t layer)
+{
+    return plugin_hints_stamp(layer);
+}
+
+// What was clicked or painted the last time.
+static void find_last_hints(Scene *scene, CzSettings *settings)
+{
+    g_autoptr(GArray) layers = list_layers(scene);
+    for (guint i = 0; settings->hints == -1 && i < layers->len; i++) {
+        gint32 id = g_array_index(layers, UiLayer, i).id;
+        settings->hints = plugin_hint_layer_is_ours(id) ? id : -1;
+    }
 }
 
 // ---- window ---------------------------------------------------------------------------------
@@ -106,20 +122,16 @@ static UiAnswer show(Scene *scene, CzSettings *settings, UiOutcome *outcome, GEr
                    .folder = gimp_directory(),
                    .procedure = PLUGIN_PROCEDURE,
                    .manual = manual,
-                   .check = check,
+                   .list_layers = list_layers,
+                   .new_layer = new_layer,
+                   .stamp = stamp,
                    .gather = gather,
+                   .check = check,
                    .user = scene};
     if (!ui_init(&host, error)) {
         return UI_CANCELLED;
     }
-    g_autoptr(GArray) layers = list_layers(&scene->target);
-    host.layers = (const UiLayer *)(void *)layers->data;
-    host.n_layers = layers->len;
-    for (size_t i = 0; settings->hints == -1 && i < host.n_layers; i++) {
-        if (plugin_hint_layer_is_ours(host.layers[i].id)) {
-            settings->hints = host.layers[i].id;
-        }
-    }
+    find_last_hints(scene, settings);
     CzPhoto photo = {scene->pixels.width, scene->pixels.height, read_rows, NULL, scene};
     return ui_dialog_run(&host, &photo, settings, outcome, error);
 }

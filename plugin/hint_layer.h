@@ -15,11 +15,18 @@ typedef struct {
     bool edited; // else nothing is to be written
 } PluginDabs;
 
-// Whether plugin_hint_layer_write() has made this layer.
+// Whether this layer was made here.
 bool plugin_hint_layer_is_ours(gint32 layer);
 
-// Adds the layer to image, above the layer `above`, as part of the undo step that is open; one of
-// ours that the dabs came from is replaced, an artist's is left as it is. Without dabs there is no
-// layer then. layer: the new one, or -1. PLUGIN_ERROR_GIMP, CZ_ERROR_MEMORY.
+// For such a layer the photograph below it, which is meant when somebody wants it to be colored; any
+// other drawable is given back as it is.
+gint32 plugin_hint_layer_beneath(gint32 image, gint32 drawable);
+// An empty one above target's layer, shown and active, to be painted on: an undo step of its own.
+// -1 with PLUGIN_ERROR_LAYER (an image without colors), PLUGIN_ERROR_GIMP.
+gint32 plugin_hint_layer_new(const PluginTarget *target, GError **error);
+
+// Adds the layer to image, above the layer `above`, as part of the undo step that is open; one that
+// this had made, and that the dabs came from, is replaced; what an artist has painted is left as it
+// is. Without dabs there is no layer then. If nothing was edited, one of ours is only hidden. PLUGIN_ERROR_GIMP, CZ_ERROR_MEMORY.
 bool plugin_hint_layer_write(const PluginDabs *dabs, const PluginTarget *target, gint32 image,
                              gint32 above, GError **error);

@@ -31,6 +31,28 @@ bool plugin_hints_check(gint32 drawable, const PluginTarget *target, GError **er
     return true;
 }
 
+#define THUMBNAIL 256
+
+static uint64_t hash(uint64_t so_far, const guint8 *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        so_far = (so_far ^ bytes[i]) * 1099511628211u; // FNV-1a
+    }
+    return so_far;
+}
+
+uint64_t plugin_hints_stamp(gint32 drawable)
+{
+    gint place[2] = {0}, width = THUMBNAIL, height = THUMBNAIL, bpp = 0;
+    if (!gimp_item_is_valid(drawable)) {
+        return 0;
+    }
+    g_autofree guchar *pixels = gimp_drawable_get_thumbnail_data(drawable, &width, &height, &bpp);
+    gimp_drawable_offsets(drawable, &place[0], &place[1]);
+    uint64_t stamp = hash(14695981039346656037u, (const guint8 *)place, sizeof place);
+    return pixels ? hash(stamp, pixels, (size_t)width * (size_t)height * (size_t)bpp) : stamp;
+}
+
 typedef struct {
     PluginPixels pixels; // of the hints
     int32_t x, y;        // of the photograph in them

@@ -174,6 +174,9 @@ static bool run(gint n_params, const GimpParam *params, bool *cancelled, gint32 
     gint32 drawable = params[ARG_DRAWABLE].data.d_drawable;
     CzSettings settings;
     PluginPrediction prediction = {0};
+    if (mode != GIMP_RUN_NONINTERACTIVE) {
+        drawable = plugin_hint_layer_beneath(image, drawable);
+    }
     if (!get_settings(n_params, params, &settings, error) ||
         (mode == GIMP_RUN_INTERACTIVE &&
          !ask(image, drawable, &settings, &prediction, cancelled, error)) ||

@@ -36,7 +36,7 @@ static const Place places[] = {
     {"output", UI_SECTION_RESULT, N_("Where the colors go. A new layer leaves the photograph untouched"),
      {{CZ_OUTPUT_LAYER, N_("New color layer")}, {CZ_OUTPUT_IN_PLACE, N_("Change this layer")},
       {CZ_OUTPUT_IMAGE, N_("New image")}}},
-    {"tile-size", UI_SECTION_ENGINE, N_("Large photographs can be worked on in tiles: finer colors, more time"),
+    {"tile-size", UI_SECTION_ENGINE, N_("Large photographs can be worked on in tiles: finer colors, more time, no more memory"),
      {{0, N_("Automatic")}, {-1, N_("Off")}, {512, N_("512 pixels")}, {1024, N_("1024 pixels")},
       {2048, N_("2048 pixels")}}},
     {"device", UI_SECTION_ENGINE, N_("What computes the colors"), {{0}}},
@@ -49,6 +49,7 @@ typedef struct {
     const CzSettingRow *row;
     const Place *place; // NULL: none of its own
     GtkWidget *widget;  // GtkScale, GtkSpinButton, GtkCheckButton, GtkComboBoxText or GtkEntry
+    GtkLabel *note;     // NULL: it has none
 } Control;
 
 struct UiBind {
@@ -58,7 +59,6 @@ struct UiBind {
     GtkGrid *const *sections;
     int n_rows[UI_N_SECTIONS];
     GtkSizeGroup *labels; // all sections' labels are as wide
-    GtkLabel *details;    // of the weights
     GString *mnemonics;
     char *weights; // the last that were right
     bool setting;  // the program changes widgets, not the user
@@ -164,16 +164,27 @@ static void add_number(GtkComboBoxText *combo, int32_t value, const char *label)
     gtk_combo_box_text_append(combo, id, label);
 }
 
+static void add_note(Control *control, GtkWidget *box)
+{
+    control->note = GTK_LABEL(gtk_label_new(NULL));
+    gtk_label_set_line_wrap(control->note, TRUE);
+    gtk_label_set_xalign(control->note, 0);
+    gtk_label_set_width_chars(control->note, 20);
+    gtk_label_set_max_width_chars(control->note, 26);
+    gtk_style_context_add_class(gtk_widget_get_style_context(GTK_WIDGET(control->note)),
+                                GTK_STYLE_CLASS_DIM_LABEL);
+    gtk_orientable_set_orientation(GTK_ORIENTABLE(box), GTK_ORIENTATION_VERTICAL);
+    gtk_container_add(GTK_CONTAINER(box), GTK_WIDGET(control->note));
+}
+
 static GtkWidget *make_choice(Control *control, GtkWidget *box)
 {
     GtkComboBoxText *combo = make_combo(box);
     const Choice *choices = control->place->choices;
     for (int i = 0; i < MOST_CHOICES && choices[i].label; i++)
         add_number(combo, choices[i].value, translated(choices[i].label));
-    const UiHost *host = control->bind->host;
-    if (control->row->type == CZ_SETTING_DRAWABLE)
-        for (size_t i = 0; i < host->n_layers; i++)
-            add_number(combo, host->layers[i].id, host->layers[i].name);
+    if (control->place->section == UI_SECTION_ENGINE)
+        add_note(control, box);
     g_signal_connect_swapped(combo, "changed", G_CALLBACK(on_changed), control);
     return GTK_WIDGET(combo);
 }
@@ -225,12 +236,12 @@ static void add_weights(GtkComboBoxText *combo, int position, const char *path)
                                       : _("Bundled"));
 }
 
-static void show_details(UiBind *bind, const char *path)
+static void show_details(Control *control, const char *path)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(UiWeights) weights = ui_weights_read(path, &error);
-    gtk_label_set_text(bind->details, weights ? weights->details : error->message);
-    gtk_widget_set_tooltip_text(GTK_WIDGET(bind->details), weights ? weights->licence : NULL);
+    gtk_label_set_text(control->note, weights ? weights->details : error->message);
+    gtk_widget_set_tooltip_text(GTK_WIDGET(control->note), weights ? weights->licence : NULL);
 }
 
 // Shows path, known before or not.
@@ -243,7 +254,7 @@ static void set_weights(Control *control, const char *path)
     }
     g_free(control->bind->weights);
     control->bind->weights = g_strdup(path);
-    show_details(control->bind, path);
+    show_details(control, path);
 }
 
 static char *choose_file(GtkWidget *above)
@@ -282,7 +293,6 @@ static void weights_changed(Control *control)
 
 static GtkWidget *make_weights(Control *control, GtkWidget *box)
 {
-    UiBind *bind = control->bind;
     GtkComboBoxText *combo = make_combo(box);
     g_autoptr(GPtrArray) list = ui_weights_list();
     for (guint i = 0; i < list->len; i++) {
@@ -290,15 +300,7 @@ static GtkWidget *make_weights(Control *control, GtkWidget *box)
         gtk_combo_box_text_append(combo, weights->path, weights->title);
     }
     gtk_combo_box_text_append(combo, CHOOSE_FILE, _("Choose a file…"));
-    bind->details = GTK_LABEL(gtk_label_new(NULL));
-    gtk_label_set_line_wrap(bind->details, TRUE);
-    gtk_label_set_xalign(bind->details, 0);
-    gtk_label_set_width_chars(bind->details, 20);
-    gtk_label_set_max_width_chars(bind->details, 26);
-    gtk_style_context_add_class(gtk_widget_get_style_context(GTK_WIDGET(bind->details)),
-                                GTK_STYLE_CLASS_DIM_LABEL);
-    gtk_orientable_set_orientation(GTK_ORIENTABLE(box), GTK_ORIENTATION_VERTICAL);
-    gtk_container_add(GTK_CONTAINER(box), GTK_WIDGET(bind->details));
+    add_note(control, box);
     g_signal_connect_swapped(combo, "changed", G_CALLBACK(weights_changed), control);
     return GTK_WIDGET(combo);
 }
@@ -326,10 +328,8 @@ static void add_label(Control *control, GtkGrid *grid, int at)
     g_autofree char *text = with_mnemonic(control->bind, translated(control->row->label));
     GtkWidget *label = gtk_label_new_with_mnemonic(text);
     gtk_label_set_xalign(GTK_LABEL(label), 0);
-    bool tall = GTK_IS_COMBO_BOX(control->widget) && control->bind->details &&
-                g_str_equal(control->row->key, "weights");
-    gtk_widget_set_valign(label, tall ? GTK_ALIGN_START : GTK_ALIGN_CENTER);
-    gtk_widget_set_margin_top(label, tall ? 8 : 0);
+    gtk_widget_set_valign(label, control->note ? GTK_ALIGN_START : GTK_ALIGN_CENTER);
+    gtk_widget_set_margin_top(label, control->note ? 8 : 0);
     gtk_label_set_mnemonic_widget(GTK_LABEL(label), control->widget);
     gtk_size_group_add_widget(control->bind->labels, label);
     gtk_grid_attach(grid, label, 0, at, 1, 1);
@@ -373,9 +373,10 @@ UiBind *ui_bind_new(GtkGrid *const sections[UI_N_SECTIONS], const UiHost *host,
     bind->labels = gtk_size_group_new(GTK_SIZE_GROUP_HORIZONTAL);
     collect_mnemonics(gtk_widget_get_toplevel(GTK_WIDGET(sections[0])), bind->mnemonics);
     for (size_t i = 0; i < bind->n_controls; i++) {
-        bind->controls[i] = (Control){bind, &rows[i], find_place(rows[i].key), NULL};
+        bind->controls[i] = (Control){bind, &rows[i], find_place(rows[i].key), NULL, NULL};
         add_row(&bind->controls[i]);
     }
+    ui_bind_list_layers(bind);
     return bind;
 }
 
@@ -470,27 +471,74 @@ void ui_bind_set(UiBind *bind, const CzSettings *settings)
     bind->setting = false;
 }
 
+// ---- what is offered ----------------------------------------------------------------------------
+
+static Control *find_control(UiBind *bind, const char *key)
+{
+    size_t i = 0;
+    while (i + 1 < bind->n_controls && !g_str_equal(bind->controls[i].row->key, key))
+        i++;
+    return &bind->controls[i];
+}
+
+void ui_bind_note(UiBind *bind, const char *key, const char *text)
+{
+    Control *control = find_control(bind, key);
+    if (control->note)
+        gtk_label_set_text(control->note, text ? text : "");
+}
+
+bool ui_bind_list_layers(UiBind *bind)
+{
+    Control *control = find_control(bind, "hints");
+    GtkComboBox *combo = GTK_COMBO_BOX(control->widget);
+    const Choice *none = &control->place->choices[0];
+    g_autofree char *active = g_strdup(gtk_combo_box_get_active_id(combo));
+    g_autoptr(GArray) layers =
+        bind->host->list_layers ? bind->host->list_layers(bind->host->user) : ui_layers_new();
+    bind->setting = true;
+    gtk_combo_box_text_remove_all(GTK_COMBO_BOX_TEXT(combo));
+    add_number(GTK_COMBO_BOX_TEXT(combo), none->value, translated(none->label));
+    for (guint i = 0; i < layers->len; i++) {
+        const UiLayer *layer = &g_array_index(layers, UiLayer, i);
+        add_number(GTK_COMBO_BOX_TEXT(combo), layer->id, layer->name);
+    }
+    bool there = !active || gtk_combo_box_set_active_id(combo, active);
+    if (!there || !active)
+        gtk_combo_box_set_active(combo, 0);
+    bind->setting = false;
+    return there;
+}
+
 void ui_bind_list_devices(UiBind *bind)
 {
     size_t n_devices;
     const CzDeviceInfo *devices = cz_devices(&n_devices, NULL);
-    for (size_t i = 0; i < bind->n_controls; i++) {
-        Control *control = &bind->controls[i];
-        if (!g_str_equal(control->row->key, "device"))
-            continue;
-        GtkComboBoxText *combo = GTK_COMBO_BOX_TEXT(control->widget);
-        g_autofree char *active = g_strdup(gtk_combo_box_get_active_id(GTK_COMBO_BOX(combo)));
-        bind->setting = true;
-        gtk_combo_box_text_remove_all(combo);
-        gtk_combo_box_text_append(combo, control->row->initial_text, _("Automatic"));
-        for (size_t j = 0; j < n_devices; j++) {
-            g_autofree char *name = g_strdup_printf("%s: %s", devices[j].id, devices[j].name);
-            gtk_combo_box_text_append(combo, devices[j].id, name);
-        }
-        if (active && !gtk_combo_box_set_active_id(GTK_COMBO_BOX(combo), active)) {
-            gtk_combo_box_text_append(combo, active, active);
-            gtk_combo_box_set_active_id(GTK_COMBO_BOX(combo), active);
-        }
-        bind->setting = false;
+    Control *control = find_control(bind, "device");
+    GtkComboBoxText *combo = GTK_COMBO_BOX_TEXT(control->widget);
+    g_autofree char *active = g_strdup(gtk_combo_box_get_active_id(GTK_COMBO_BOX(combo)));
+    bind->setting = true;
+    gtk_combo_box_text_remove_all(combo);
+    gtk_combo_box_text_append(combo, control->row->initial_text, _("Automatic"));
+    for (size_t j = 0; j < n_devices; j++) {
+        g_autofree char *name = g_strdup_printf("%s: %s", devices[j].id, devices[j].name);
+        gtk_combo_box_text_append(combo, devices[j].id, name);
     }
+    if (active && !gtk_combo_box_set_active_id(GTK_COMBO_BOX(combo), active)) {
+        gtk_combo_box_text_append(combo, active, active);
+        gtk_combo_box_set_active_id(GTK_COMBO_BOX(combo), active);
+    }
+    bind->setting = false;
+}
+
+void ui_layer_clear(UiLayer *layer)
+{
+    g_clear_pointer(&layer->name, g_free);
+}
+
+GArray *ui_layers_new(void)
+{
+    GArray *layers = g_array_new(FALSE, FALSE, sizeof(UiLayer));
+    g_array_set_clear_func(layers, (GDestroyNotify)ui_layer_clear);
+    return layers;
 }

@@ -25,5 +25,10 @@ void ui_bind_free(UiBind *bind); // not the widgets. Accepts NULL
 
 void ui_bind_get(const UiBind *bind, CzSettings *settings);
 void ui_bind_set(UiBind *bind, const CzSettings *settings);
+// Offers the layers that the host has now; the one that was chosen stays so if it is still there.
+// FALSE: it is not, and none is chosen now.
+bool ui_bind_list_layers(UiBind *bind);
+// A line below a control, about what was chosen there. NULL: none.
+void ui_bind_note(UiBind *bind, const char *key, const char *text);
 // Offers every device that opens. Looking for them takes long where they were not looked for yet.
 void ui_bind_list_devices(UiBind *bind);

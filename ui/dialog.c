@@ -17,7 +17,8 @@
 #include "preview.h"
 #include "resources.h"
 
-#define POLL_MS 80
+#define POLL_MS   80
+#define FOLLOW_MS 300 // how often a layer of hints is looked at
 
 typedef struct {
     const UiHost *host;
@@ -33,7 +34,8 @@ typedef struct {
     UiAnswer answer;
     bool confirmed; // as soon as the colours are there
     gint64 start_us;
-    guint poll;
+    guint poll, follow;
+    uint64_t stamp; // of the layer of hints, when it was read
     UiPreview *preview;
     GtkWidget *window, *message, *progress, *busy, *stop, *ok, *remove_dabs;
     GtkLabel *message_text, *status, *zoom;
@@ -130,6 +132,8 @@ static void gather_hints(Dialog *dialog)
     const UiHost *host = dialog->host;
     CzDab dabs[CZ_MAX_DABS];
     size_t n_dabs = 0;
+    if (dialog->settings.hints != -1 && host->stamp)
+        dialog->stamp = host->stamp(host->user, dialog->settings.hints);
     bool good = dialog->settings.hints == -1 || !host->gather ||
                 host->gather(host->user, dialog->settings.hints, dabs, &n_dabs, &error);
     if (!good)
@@ -151,9 +155,40 @@ static void follow_hints(Dialog *dialog)
 
 static gboolean on_focus(Dialog *dialog)
 {
-    if (dialog->settings.hints != -1)
+    int32_t last = dialog->settings.hints;
+    ui_bind_list_layers(dialog->bind);
+    ui_bind_get(dialog->bind, &dialog->settings);
+    if (last != -1)
         follow_hints(dialog);
     return GDK_EVENT_PROPAGATE;
+}
+
+// Somebody paints on the layer while the dialog is open.
+static gboolean follow_layer(gpointer data)
+{
+    Dialog *dialog = data;
+    const UiHost *host = dialog->host;
+    int32_t layer = dialog->settings.hints;
+    if (layer != -1 && dialog->chroma && !ui_hints_edited(dialog->hints) &&
+        host->stamp(host->user, layer) != dialog->stamp)
+        gather_hints(dialog);
+    return G_SOURCE_CONTINUE;
+}
+
+static void on_new_layer(Dialog *dialog)
+{
+    g_autoptr(GError) error = NULL;
+    int32_t layer = dialog->host->new_layer(dialog->host->user, &error);
+    if (layer == -1) {
+        show_message(dialog, _("The layer cannot be made."), error->message);
+        return;
+    }
+    CzSettings chosen = dialog->settings;
+    chosen.hints = layer;
+    ui_bind_list_layers(dialog->bind);
+    ui_bind_set(dialog->bind, &chosen);
+    dialog->settings.hints = layer;
+    gather_hints(dialog);
 }
 
 // ---- inference ----------------------------------------------------------------------------
@@ -182,6 +217,14 @@ static void finish(Dialog *dialog)
     }
     dialog->answer = UI_OK;
     g_main_loop_quit(dialog->loop);
+}
+
+static void show_tiles(Dialog *dialog)
+{
+    int32_t n_tiles = cz_chroma_n_tiles(dialog->chroma);
+    g_autofree char *text =
+        n_tiles > 0 ? g_strdup_printf(_("%d tiles"), n_tiles) : g_strdup(_("The whole at once"));
+    ui_bind_note(dialog->bind, "tile-size", text);
 }
 
 static void on_proxy(void *user)
@@ -213,6 +256,7 @@ static void on_done(void *user, CzChroma *chroma, const CzDeviceInfo *device, co
     }
     set_chroma(dialog, chroma);
     follow_hints(dialog);
+    show_tiles(dialog);
     double seconds = (double)(g_get_monotonic_time() - dialog->start_us) * 1e-6;
     g_autofree char *text = g_strdup_printf(_("Colored in %.1f s on %s"), seconds, device->name);
     gtk_label_set_text(dialog->status, text);
@@ -373,6 +417,7 @@ static void connect(GtkBuilder *builder, Dialog *dialog)
     } rows[] = {
         {"stop", "clicked", G_CALLBACK(on_stop)},
         {"remove_dabs", "clicked", G_CALLBACK(on_remove_dabs)},
+        {"new_layer", "clicked", G_CALLBACK(on_new_layer)},
         {"help", "clicked", G_CALLBACK(on_help)},
         {"reset", "clicked", G_CALLBACK(on_reset)},
         {"split", "toggled", G_CALLBACK(on_split)},
@@ -452,6 +497,7 @@ static void build(Dialog *dialog)
     const UiMenuCalls calls = {get_settings, set_settings, presets_failed, dialog};
     dialog->menu = ui_menu_new(GTK_MENU_BUTTON(find(builder, "menu")), dialog->host, &calls);
     gtk_widget_set_visible(find(builder, "help"), dialog->host->manual != NULL);
+    gtk_widget_set_visible(find(builder, "new_layer"), dialog->host->new_layer != NULL);
     set_title(dialog);
     connect(builder, dialog);
 }
@@ -464,9 +510,13 @@ static void run(Dialog *dialog)
     gtk_window_set_focus(GTK_WINDOW(dialog->window), GTK_WIDGET(dialog->preview));
     gtk_window_present(GTK_WINDOW(dialog->window));
     start(dialog);
+    if (dialog->host->stamp)
+        dialog->follow = g_timeout_add(FOLLOW_MS, follow_layer, dialog);
     g_main_loop_run(dialog->loop);
     if (dialog->poll)
         g_source_remove(dialog->poll);
+    if (dialog->follow)
+        g_source_remove(dialog->follow);
     ui_hints_set_chroma(dialog->hints, NULL, NULL);
     ui_preview_set_chroma(dialog->preview, NULL);
     ui_preview_set_photo(dialog->preview, NULL, NULL);

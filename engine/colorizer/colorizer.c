@@ -88,6 +88,11 @@ const CzField *cz_chroma_field(const CzChroma *chroma)
     return &chroma->field;
 }
 
+int32_t cz_chroma_n_tiles(const CzChroma *chroma)
+{
+    return chroma->n_tiles;
+}
+
 float *cz_band_alloc(const CzPhoto *photo, GError **error)
 {
     gsize n;
@@ -319,6 +324,7 @@ CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo, int
         !cz_ground_finish(&chroma->ground, photo->width, photo->height, error))
         return NULL;
     cz_field_copy(&chroma->field, &chroma->ground.field);
+    chroma->n_tiles = tiling.n_x * tiling.n_y;
     chroma->tone = cz_reducer_tone(reducer);
     return g_steal_pointer(&chroma);
 }

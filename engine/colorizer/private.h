@@ -18,6 +18,7 @@ struct CzChroma {
     CzField field; // with the hints
     CzGround ground;
     CzField fine; // of tiles, without hints; width 0: none
+    int32_t n_tiles;
     bool hinted;
     CzTone tone; // of the photograph itself
     int32_t width, height; // of the photograph

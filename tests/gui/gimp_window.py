@@ -11,7 +11,7 @@ import time
 
 BUILD = pathlib.Path(os.environ["COLORIZE_BUILD_ROOT"])
 GIMP_PLUGINS = pathlib.Path("/usr/lib/gimp/2.0/plug-ins")
-START_SECONDS, ANSWER_SECONDS = 120, 120
+START_SECONDS, ANSWER_SECONDS = 120, 300
 
 MAKE = """(let* ((image (car (gimp-image-new 64 48 {mode})))
                  (layer (car (gimp-layer-new image 64 48 {mode}-IMAGE "photograph" 100 LAYER-MODE-NORMAL))))

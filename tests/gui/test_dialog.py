@@ -234,6 +234,42 @@ def a_click_gives_a_hint_that_comes_back(folder, bus):
         gimp.close()
 
 
+def a_layer_painted_on_meanwhile_is_followed(folder, bus):
+    gimp = Gimp(folder, bus)
+    try:
+        image, layer = photograph(gimp)
+        dialog = Dialog(gimp)
+        dialog.press("New Hint Layer")
+        stack = wait_for("the layer", lambda: len(layers(gimp, image)) == 2 and layers(gimp, image))
+        hints = stack[0][0]
+        expect(gimp.ask(f"(car (gimp-image-get-active-layer {image}))") == str(hints), "the layer is not active")
+        remove = named(dialog.root, "Remove All Dabs", "push button")
+        expect(not remove.get_state_set().contains(Atspi.StateType.SENSITIVE), "there are dabs before any were painted")
+        # This GIMP has no brushes (--no-data): a stroke of a selection's shape.
+        gimp.ask(f"""(begin (gimp-context-set-foreground '(190 60 60))
+                     (gimp-image-select-ellipse {image} CHANNEL-OP-REPLACE 112 74 16 12)
+                     (gimp-drawable-edit-fill {hints} FILL-FOREGROUND) (gimp-selection-none {image}))""")
+        wait_for("dabs of the brush", lambda: remove.get_state_set().contains(Atspi.StateType.SENSITIVE), 10)
+        dialog.press("Colorize")
+        dialog.gone()
+        stack = wait_for("the layers", lambda: len(layers(gimp, image)) == 3 and layers(gimp, image))
+        expect([(name, visible) for _, name, visible in stack]
+               == [("Color hints", False), ("Colorize", True), ("photograph", True)], stack)
+        color = stack[1][0]
+        r, _, b = colors_at(gimp, color, 0.5, 80 / HEIGHT)
+        expect(r > b + 30, f"under the brush red is {r}, blue {b}")
+        # With the layer of hints active the photograph is meant all the same.
+        gimp.ask(f"(gimp-image-set-active-layer {image} {hints})")
+        dialog = Dialog(gimp)
+        dialog.press("Colorize")
+        dialog.gone()
+        stack = wait_for("another color layer", lambda: len(layers(gimp, image)) == 4 and layers(gimp, image))
+        expect(stack[1][1].startswith("Colorize") and stack[1][0] != color, stack)
+        expect_near(colors(gimp, stack[1][0]), colors(gimp, color), "again", 3)
+    finally:
+        gimp.close()
+
+
 def colors_at(gimp, drawable, x, y):
     text = gimp.ask(f"(vector->list (cadr (gimp-drawable-get-pixel {drawable} {int(x * WIDTH)} {int(y * HEIGHT)})))")
     return [int(number) for number in text.strip("()").split()][:3]
@@ -367,7 +403,7 @@ def main():
             print(f"1..0 # SKIP Python's AT-SPI: {error}")
             return
         cases = [strength_and_outputs_do_what_the_procedure_does, a_click_gives_a_hint_that_comes_back,
-                 one_undo_takes_color_and_hints_back, cancel_and_escape_leave_the_image_alone,
+                 a_layer_painted_on_meanwhile_is_followed, one_undo_takes_color_and_hints_back, cancel_and_escape_leave_the_image_alone,
                  a_layer_that_vanishes_is_told, a_killed_gimp_leaves_no_process, without_an_image_the_entry_is_gray]
         chosen = [case for case in cases if not sys.argv[1:] or case.__name__ in sys.argv[1:]]
         run_cases(chosen, os.environ["DBUS_SESSION_BUS_ADDRESS"])

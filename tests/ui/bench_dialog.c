@@ -79,6 +79,14 @@ static bool gather(void *user, int32_t layer, CzDab *dabs, size_t *n_dabs, GErro
     return true;
 }
 
+static GArray *list_layers(void *user)
+{
+    GArray *layers = ui_layers_new();
+    UiLayer layer = {77, g_strdup("dabs")};
+    g_array_append_val(layers, layer);
+    return layers;
+}
+
 int main(int argc, char **argv)
 {
     cz_threads_init(argv);
@@ -96,9 +104,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", error->message);
         return 1;
     }
-    const UiLayer layers[] = {{77, "dabs"}};
-    run.host.layers = layers;
-    run.host.n_layers = 1;
+    run.host.list_layers = list_layers;
     run.host.gather = gather;
     run.settings.hints = 77;
     start_us = g_get_monotonic_time();

@@ -227,32 +227,42 @@ static bool gather(void *user, int32_t layer, CzDab *dabs, size_t *n_dabs, GErro
     return true;
 }
 
+static GArray *list_layers(void *user)
+{
+    GArray *layers = ui_layers_new();
+    UiLayer layer = {77, g_strdup("dabs")};
+    g_array_append_val(layers, layer);
+    return layers;
+}
+
 static void change_nothing(Run *run)
 {
     wait_until(is_coloured, run);
     confirm(run);
 }
 
+static void refocus(Run *run)
+{
+    gboolean stop;
+    GdkEvent *event = gdk_event_new(GDK_FOCUS_CHANGE);
+    g_signal_emit_by_name(run->window, "focus-in-event", event, &stop);
+    gdk_event_free(event);
+}
+
 static void move_one(Run *run)
 {
     wait_until(is_coloured, run);
     g_signal_emit_by_name(run->preview, "mark-moved", 1, 0.25, 0.2);
-    gboolean stop;
-    GdkEvent *event = gdk_event_new(GDK_FOCUS_CHANGE);
-    // Its own dabs again would undo what was done here.
-    g_signal_emit_by_name(run->window, "focus-in-event", event, &stop);
-    gdk_event_free(event);
+    refocus(run); // its own dabs again would undo what was done here
     confirm(run);
 }
 
 static void test_layer(void)
 {
-    const UiLayer layers[] = {{77, "dabs"}};
     for (int moved = 0; moved < 2; moved++) {
         Run run;
         run_init(&run, 320, 240, moved ? move_one : change_nothing);
-        run.host.layers = layers;
-        run.host.n_layers = G_N_ELEMENTS(layers);
+        run.host.list_layers = list_layers;
         run.host.gather = gather;
         run.settings.hints = 77;
         run_dialog(&run);
@@ -262,6 +272,94 @@ static void test_layer(void)
         g_assert_cmpfloat(run.outcome.dabs[1].weight, ==, 0.5);
         run_clear(&run);
     }
+}
+
+// A layer that is painted on while the dialog is open.
+typedef struct {
+    int n_layers;
+    uint64_t stamp;
+    float a; // of the one dab
+} Painted;
+
+static GArray *list_painted(void *user)
+{
+    const Painted *painted = ((Run *)user)->data;
+    GArray *layers = ui_layers_new();
+    for (int i = 0; i < painted->n_layers; i++) {
+        UiLayer layer = {80 + i, g_strdup_printf("layer %d", i)};
+        g_array_append_val(layers, layer);
+    }
+    return layers;
+}
+
+static int32_t add_painted(void *user, GError **error)
+{
+    Painted *painted = ((Run *)user)->data;
+    return 80 + painted->n_layers++;
+}
+
+static uint64_t stamp_painted(void *user, int32_t layer)
+{
+    return ((Painted *)((Run *)user)->data)->stamp;
+}
+
+static bool gather_painted(void *user, int32_t layer, CzDab *dabs, size_t *n_dabs, GError **error)
+{
+    const Painted *painted = ((Run *)user)->data;
+    dabs[0] = (CzDab){AT_X, AT_Y, 50, painted->a, 0, 1};
+    *n_dabs = painted->a != 0;
+    return true;
+}
+
+static int red_at_dab(Run *run)
+{
+    CzPart part;
+    cairo_surface_t *after = ui_preview_pixels(run->preview, true, &part);
+    int x = (int)(AT_X * part.width), y = (int)(AT_Y * part.height);
+    return channel(after, x, y, 0) - channel(after, x, y, 1);
+}
+
+static void paint_meanwhile(Run *run)
+{
+    Painted *painted = run->data;
+    wait_until(is_coloured, run);
+    GtkComboBox *hints = GTK_COMBO_BOX(find(run, "hints"));
+    click(run, "new_layer");
+    g_assert_cmpstr(gtk_combo_box_get_active_id(hints), ==, "80");
+    int plain = red_at_dab(run);
+    painted->a = 50;
+    settle(700);
+    g_assert_cmpint(red_at_dab(run), ==, plain); // the stamp says that nothing has changed
+    painted->stamp++;
+    settle(700);
+    int red = red_at_dab(run);
+    painted->a = -50, painted->stamp++;
+    settle(700);
+    int green = red_at_dab(run);
+    g_test_message("red - green at the dab: %d, then %d, then %d", plain, red, green);
+    g_assert_cmpint(red, >, plain + 40);
+    g_assert_cmpint(green, <, plain - 40);
+    painted->n_layers = 0; // the layer is gone, and so are its hints
+    refocus(run);
+    g_assert_cmpstr(gtk_combo_box_get_active_id(hints), ==, "-1");
+    g_assert_cmpint(red_at_dab(run), ==, plain);
+    confirm(run);
+}
+
+static void test_painted(void)
+{
+    Run run;
+    Painted painted = {0};
+    run_init(&run, 320, 240, paint_meanwhile);
+    run.data = &painted;
+    run.host.list_layers = list_painted;
+    run.host.new_layer = add_painted;
+    run.host.stamp = stamp_painted;
+    run.host.gather = gather_painted;
+    run_dialog(&run);
+    g_assert_cmpint(run.answer, ==, UI_OK);
+    g_assert_cmpint(run.settings.hints, ==, -1);
+    run_clear(&run);
 }
 
 static void place_and_cancel(Run *run)
@@ -294,6 +392,7 @@ int main(int argc, char **argv)
     CASE("colors_are_tried_out_without_a_trace", test_try);
     CASE("dabs_move_and_go", test_move);
     CASE("those_of_a_layer_can_be_edited", test_layer);
+    CASE("a_layer_painted_on_meanwhile_is_followed", test_painted);
     CASE("cancel_forgets_them", test_cancel);
     return g_test_run();
 }

@@ -307,14 +307,23 @@ static void keep_all(Run *run)
     confirm(run);
 }
 
+static GArray *list_layers(void *user)
+{
+    static const char *const names[] = {"dabs", "gone"};
+    GArray *layers = ui_layers_new();
+    for (int i = 0; i < 2; i++) {
+        UiLayer layer = {77 + i, g_strdup(names[i])};
+        g_array_append_val(layers, layer);
+    }
+    return layers;
+}
+
 // Values that no control has offered come back as they were.
 static void test_values_survive(void)
 {
     Run run;
     run_init(&run, 320, 240, keep_all);
-    const UiLayer layer = {77, "dabs"};
-    run.host.layers = &layer;
-    run.host.n_layers = 1;
+    run.host.list_layers = list_layers;
     run.settings.strength = 0.37;
     run.settings.warmth = -0.21;
     run.settings.keep_tone = 1;
@@ -375,9 +384,7 @@ static void test_hints(void)
 {
     Run run;
     run_init(&run, 320, 240, choose_hints);
-    const UiLayer layers[] = {{77, "dabs"}, {78, "gone"}};
-    run.host.layers = layers;
-    run.host.n_layers = G_N_ELEMENTS(layers);
+    run.host.list_layers = list_layers;
     run.host.gather = gather;
     run_dialog(&run);
     g_assert_cmpint(run.answer, ==, UI_OK);

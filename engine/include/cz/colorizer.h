@@ -53,6 +53,7 @@ CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo, int
 void cz_chroma_free(CzChroma *chroma);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzChroma, cz_chroma_free)
 const CzField *cz_chroma_field(const CzChroma *chroma); // borrowed
+int32_t cz_chroma_n_tiles(const CzChroma *chroma);      // 0: the whole at once
 
 // Reads rows, colours them, writes rows, band by band. L* of what is written is L* of what was
 // read, up to the rounding of float. photo may be the same picture in another size (a preview).
