@@ -273,7 +273,7 @@ int train_command_apply(int argc, char **argv)
          "A picture of the photograph's size; what is not transparent is a color to be had there",
          "PNG"},
         {"reach", 0, 0, G_OPTION_ARG_STRING, &a.reach,
-         "How far a hint reaches, 0 (this object) to 1 (all that looks like it; default: 0.5)",
+         "How far a hint reaches, 0 (this object) to 1 (all that looks like it; default: 0.3)",
          "R"},
         {"tile", 0, 0, G_OPTION_ARG_STRING, &a.tile,
          "Size of tiles, pixels; 0: automatic, -1: none (default: 0)", "N"},

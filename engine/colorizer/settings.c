@@ -23,7 +23,7 @@ static const CzSettingRow rows[] = {
      "0: a color layer above, 1: in place, 2: a new image"},
     {"hints", CZ_SETTING_DRAWABLE, -1, G_MAXINT32, -1, NULL, FIELD(hints), N_("Hint layer"),
      "A layer with dabs of known color: what is not transparent is a hint; -1: none"},
-    {"reach", CZ_SETTING_FLOAT, 0, 1, 0.5, NULL, FIELD(reach), N_("Reach"),
+    {"reach", CZ_SETTING_FLOAT, 0, 1, 0.3, NULL, FIELD(reach), N_("Reach"),
      N_("How far a hint reaches: 0 this object, 1 all that looks like it")},
     {"tile-size", CZ_SETTING_INT, -1, 65536, 0, NULL, FIELD(tile_size), N_("Tile size"),
      "0: automatic, -1: the whole photograph at once, else pixels"},

@@ -98,7 +98,7 @@ static void test_command(void)
     g_strlcpy(settings.weights, "/a \"b\"\\c.safetensors", sizeof settings.weights);
     g_autofree char *command = ui_command("plug-in-test", &settings);
     g_assert_nonnull(strstr(command,
-                            "(plug-in-test RUN-NONINTERACTIVE image layer 1.25 -0.1 2 -1 0.5 0 1 "
+                            "(plug-in-test RUN-NONINTERACTIVE image layer 1.25 -0.1 2 -1 0.3 0 1 "
                             "\"auto\" \"/a \\\"b\\\"\\\\c.safetensors\")"));
     int depth = 0;
     for (const char *at = command; *at; at++)

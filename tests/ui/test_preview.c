@@ -9,9 +9,11 @@
 typedef struct {
     const char *keys; // pressed after 100 % is chosen
     double strength, warmth;
+    bool keep_tone;
 } Look;
 
-static const Look looks[] = {{"", 1, 0}, {"RRRDD", 1.7, 0.6}, {"+LLLL", 0.4, -1}, {"++UU", 2, 0}};
+static const Look looks[] = {
+    {"", 1, 0, false}, {"RRRDD", 1.7, 0.6, true}, {"+LLLL", 0.4, -1, false}, {"++UU", 2, 0, true}};
 
 typedef struct {
     CzPart part;
@@ -41,11 +43,13 @@ static void look_around(Run *run)
         press_all(run, looks[i].keys);
         gtk_range_set_value(GTK_RANGE(find(run, "strength")), looks[i].strength);
         gtk_range_set_value(GTK_RANGE(find(run, "warmth")), looks[i].warmth);
+        gtk_toggle_button_set_active(GTK_TOGGLE_BUTTON(find(run, "keep-tone")), looks[i].keep_tone);
         seen[i].surface =
             cairo_surface_reference(ui_preview_pixels(run->preview, true, &seen[i].part));
         seen[i].settings = run->settings;
         seen[i].settings.strength = looks[i].strength;
         seen[i].settings.warmth = looks[i].warmth;
+        seen[i].settings.keep_tone = looks[i].keep_tone;
     }
     confirm(run);
 }
@@ -75,12 +79,31 @@ static void check_seen(Run *run, const Seen *seen)
     g_assert_cmpint(worst, <=, 1);
 }
 
-static void check_result(int32_t width, int32_t height)
+static GArray *list_layers(void *user)
+{
+    GArray *layers = ui_layers_new();
+    UiLayer layer = {77, g_strdup("dabs")};
+    g_array_append_val(layers, layer);
+    return layers;
+}
+
+static bool gather(void *user, int32_t layer, CzDab *dabs, size_t *n_dabs, GError **error)
+{
+    dabs[0] = (CzDab){0.3f, 0.4f, 50, 40, 20, 1};
+    dabs[1] = (CzDab){0.7f, 0.6f, 60, -30, -30, 0.5f};
+    *n_dabs = 2;
+    return true;
+}
+
+static void check_result(int32_t width, int32_t height, bool hints)
 {
     Run run;
     Seen seen[G_N_ELEMENTS(looks)];
     run_init(&run, width, height, look_around);
     run.data = seen;
+    run.host.list_layers = list_layers;
+    run.host.gather = gather;
+    run.settings.hints = hints ? 77 : -1;
     run_dialog(&run);
     g_assert_cmpint(run.answer, ==, UI_OK);
     for (size_t i = 0; i < G_N_ELEMENTS(looks); i++) {
@@ -92,8 +115,9 @@ static void check_result(int32_t width, int32_t height)
 
 static void test_result(void)
 {
-    check_result(300, 200);   // smaller than the view
-    check_result(2600, 1900); // larger, with a proxy of half the size
+    check_result(300, 200, false);   // smaller than the view
+    check_result(2600, 1900, false); // larger, with a proxy of half the size
+    check_result(2600, 1900, true);
 }
 
 // ---- line and keys ------------------------------------------------------------------------------
