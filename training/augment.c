@@ -12,7 +12,8 @@
 
 struct TrainAugmenter {
     float *window, *sample; // L*a*b*: the part of the picture, and what it is resampled to
-    size_t n_window, n_sample;
+    float *scratch;         // of degradations
+    size_t n_window, n_sample, n_scratch;
 };
 
 // What is drawn for a sample. Every number is drawn every time, so that changing one option leaves
@@ -21,6 +22,7 @@ typedef struct {
     int32_t x, y, side; // square window in the picture
     bool mirrored;
     float gamma;
+    TrainDegradeDraw degrade;
 } Draw;
 
 static bool refuse(GError **error, const char *what, double value, const char *allowed)
@@ -44,7 +46,7 @@ bool train_augment_check(const TrainAugmentParams *params, GError **error)
         return refuse(error, "gamma_probability", params->gamma_probability, "0 to 1");
     if (!(params->gamma_sigma >= 0 && params->gamma_sigma <= 2))
         return refuse(error, "gamma_sigma", params->gamma_sigma, "0 to 2");
-    return TRUE;
+    return train_degrade_check(&params->degrade, error);
 }
 
 TrainAugmenter *train_augmenter_new(void)
@@ -58,6 +60,7 @@ void train_augmenter_free(TrainAugmenter *augmenter)
         return;
     cz_memory_free(augmenter->window);
     cz_memory_free(augmenter->sample);
+    cz_memory_free(augmenter->scratch);
     g_free(augmenter);
 }
 
@@ -85,6 +88,7 @@ static Draw draw(const TrainAugmentParams *params, const TrainPicture *picture, 
     drawn.y = (int32_t)cz_rng_below(rng, (uint32_t)(picture->height - drawn.side) + 1);
     drawn.mirrored = flip < params->flip;
     drawn.gamma = bend < params->gamma_probability ? expf(params->gamma_sigma * normal) : 1.0f;
+    drawn.degrade = train_degrade_draw(&params->degrade, rng);
     return drawn;
 }
 
@@ -113,10 +117,10 @@ static void mirror(float *lab, int32_t side)
     }
 }
 
-static void write_lightness(float *lightness, const float *lab, size_t n_pixels, float gamma)
+static void bend(float *lightness, size_t n_pixels, float gamma)
 {
     for (size_t i = 0; i < n_pixels; i++) {
-        float l = CLAMP(lab[3 * i] * 0.01f, 0.0f, 1.0f);
+        float l = lightness[i];
 
         lightness[i] = 2.0f * (gamma == 1.0f ? l : powf(l, gamma)) - 1.0f;
     }
@@ -145,7 +149,8 @@ bool train_augment(TrainAugmenter *augmenter, const TrainAugmentParams *params,
 
     if (!reserve(&augmenter->window, &augmenter->n_window, n_window * 3, "a part of a picture",
                  error) ||
-        !reserve(&augmenter->sample, &augmenter->n_sample, n_sample * 3, "a sample", error))
+        !reserve(&augmenter->sample, &augmenter->n_sample, n_sample * 3, "a sample", error) ||
+        !reserve(&augmenter->scratch, &augmenter->n_scratch, n_sample, "a sample", error))
         return FALSE;
     read_window(picture, &drawn, augmenter->window);
     cz_rgb_to_lab(augmenter->window, augmenter->window, n_window);
@@ -154,7 +159,8 @@ bool train_augment(TrainAugmenter *augmenter, const TrainAugmentParams *params,
         return FALSE;
     if (drawn.mirrored)
         mirror(augmenter->sample, params->crop);
-    write_lightness(lightness, augmenter->sample, n_sample, drawn.gamma);
+    train_degrade(&drawn.degrade, augmenter->sample, params->crop, lightness, augmenter->scratch);
+    bend(lightness, n_sample, drawn.gamma);
     write_chroma(chroma, augmenter->sample, params->crop);
     return TRUE;
 }

@@ -10,6 +10,7 @@
 
 #include <cz/rng.h>
 
+#include "degrade.h"
 #include "set.h"
 
 G_BEGIN_DECLS
@@ -23,6 +24,7 @@ typedef struct {
     // With this probability L* becomes 100 (L* / 100)^g with g = exp(N(0, sigma)): the network sees
     // prints of every tone curve, while the colours to be learnt stay the photograph's own.
     float gamma_probability, gamma_sigma;
+    TrainDegradeParams degrade; // of the lightness, before the bend
 } TrainAugmentParams;
 
 // CZ_ERROR_ARGUMENT says which value is impossible.
@@ -34,7 +36,7 @@ TrainAugmenter *train_augmenter_new(void);
 void train_augmenter_free(TrainAugmenter *augmenter); // accepts NULL
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TrainAugmenter, train_augmenter_free)
 
-// lightness: crop * crop, L*/50 - 1 after the bend. chroma: (crop/2) * (crop/2) * 2, a*b*/100, mean
+// lightness: crop * crop, L*/50 - 1 after degradations and bend. chroma: (crop/2) * (crop/2) * 2, a*b*/100, mean
 // over 2 x 2 places of the sample. Resampling is in L*a*b*, by area down and bilinear up.
 // What comes out hangs on the picture, params and rng alone. CZ_ERROR_MEMORY.
 bool train_augment(TrainAugmenter *augmenter, const TrainAugmentParams *params,

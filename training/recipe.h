@@ -21,6 +21,7 @@ typedef struct {
     int32_t crop;
     double scale_min, scale_max; // short side over crop
     double flip, gamma_probability, gamma_sigma;
+    double blur, plate, fade, grain, jpeg; // probabilities (degrade.h)
     double validation; // share of the set that is never trained on
     // [train]
     int32_t batch;

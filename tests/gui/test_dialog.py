@@ -158,7 +158,7 @@ def expect_near(found, expected, words, bound=1):
 
 
 def direct(gimp, image, layer, strength=1.0, output=0, hints=-1):
-    return gimp.ask(f'(car (plug-in-colorize-photo RUN-NONINTERACTIVE {image} {layer} {strength} 0.0 {output} {hints} 0.5 '
+    return gimp.ask(f'(car (plug-in-colorize-photo RUN-NONINTERACTIVE {image} {layer} {strength} 0.0 {output} {hints} 0.3 '
                     '0 0 "auto" ""))')
 
 
