@@ -8,6 +8,8 @@
 
 #include <cz/error.h>
 
+#include "gan.h"
+
 #define AT(field) offsetof(TrainRecipe, field), sizeof(((TrainRecipe *)0)->field)
 #define INT(s, k, field, lo, hi, start, help)                     \
     {                                                             \
@@ -63,6 +65,22 @@ static const TrainKey keys[] = {
     FLOAT("loss", "huber-beta", huber_beta, 1e-6, 10, 0.1, "where Huber turns linear, ab/100"),
     FLOAT("loss", "l1", l1, 0, 1e6, 0, "weight of L1 on ab/100"),
     FLOAT("loss", "colourfulness", colourfulness, 0, 1e6, 0, "weight of |mean chroma of output - of truth|, ab/100"),
+    FLOAT("loss", "gradient", gradient, 0, 1e6, 0, "weight of L1 on the differences of neighbours' ab/100"),
+    FLOAT("loss", "gan", gan, 0, 1e6, 0, "weight of the critic's verdict; 0: no critic"),
+    TEXT("gan", "loss", gan_loss, "hinge", "bce, lsgan or hinge"),
+    INT("gan", "width", critic_width, 1, 512, 48, "the critic's channels after its first convolution (PatchGAN 70: 64)"),
+    INT("gan", "layers", critic_layers, 1, 5, 2, "its convolutions of stride 2 (PatchGAN 70: 3)"),
+    INT("gan", "scales", critic_scales, 1, CZ_CRITIC_MOST_SCALES, 1, "critics, each at half the size of the one before"),
+    INT("gan", "batch-norm", critic_norm, 0, 1, 0, "1: batch normalisation in the critic"),
+    INT("gan", "spectral", critic_spectral, 0, 1, 1, "1: spectral normalisation of its filters"),
+    INT("gan", "conditional", critic_conditional, 0, 1, 1, "1: it sees the lightness too"),
+    FLOAT("gan", "rate", critic_rate, 0, 1, 2e-4, "the critic's learning rate (Adam, beta 2 0.999)"),
+    FLOAT("gan", "beta1", critic_beta1, 0, 0.9999, 0.5, "the critic's beta 1"),
+    FLOAT("gan", "floor", critic_floor, 0, 1e6, 0, "the critic does not learn where its loss is below this"),
+    FLOAT("gan", "r1", r1, 0, 1e6, 0, "weight gamma of the R1 penalty"),
+    INT64("gan", "from", gan_from, 0, 1e12, 0, "pictures seen before the critic begins to learn"),
+    INT64("gan", "critic-images", gan_critic_images, 0, 1e12, 0, "pictures that then only the critic learns from"),
+    FLOAT("gan", "rate-scale", gan_rate_scale, 0, 10, 1, "factor on the generator's rate from then on"),
     FLOAT("run", "checkpoint-minutes", checkpoint_minutes, 0, 1e6, 3, "minutes between checkpoints; 0: every log line"),
     INT("run", "bf16", bf16, 0, 1, 0, "1: activations in BF16 (sums and master weights stay F32)"),
     INT("run", "validate-every", validate_every, 1, 1000000000, 500, "steps between validations"),
@@ -210,15 +228,29 @@ bool train_recipe_set(TrainRecipe *recipe, const char *assignment, GError **erro
     return put(recipe, section, name, equals + 1, NULL, error);
 }
 
+// At least one logit has to be left: sizes halve in layers and scales, and two convolutions of
+// stride 1 take one pixel each.
+static bool critic_fits(const TrainRecipe *recipe)
+{
+    int32_t side = recipe->crop / 2 >> (recipe->critic_scales - 1);
+    return side >> recipe->critic_layers >= 3 &&
+           recipe->crop / 2 % (1 << (recipe->critic_scales - 1)) == 0;
+}
+
 bool train_recipe_check(const TrainRecipe *recipe, GError **error)
 {
     const char *wrong = NULL;
-    if (recipe->huber + recipe->l1 <= 0)
-        wrong = "loss.huber and loss.l1 are both 0: there is nothing to learn from";
+    TrainGan gan;
+    if (recipe->huber + recipe->l1 + recipe->gan <= 0)
+        wrong = "loss.huber, loss.l1 and loss.gan are all 0: there is nothing to learn from";
     else if (recipe->crop % 2)
         wrong = "data.crop is odd: chroma is predicted at half of it";
     else if (recipe->scale_max < recipe->scale_min)
         wrong = "data.scale-max is below data.scale-min";
+    else if (!train_gan_of(recipe->gan_loss, &gan))
+        wrong = "gan.loss is none of bce, lsgan, hinge";
+    else if (recipe->gan > 0 && !critic_fits(recipe))
+        wrong = "the critic's patches are larger than the crops: fewer gan.layers or gan.scales, or larger crops";
     if (wrong)
         g_set_error_literal(error, CZ_ERROR, CZ_ERROR_RECIPE, wrong);
     return !wrong;
@@ -290,12 +322,23 @@ int64_t train_recipe_steps(const TrainRecipe *recipe)
     return (recipe->images + recipe->batch - 1) / recipe->batch;
 }
 
+TrainPhase train_recipe_phase(const TrainRecipe *recipe, int64_t step)
+{
+    int64_t seen = step * recipe->batch;
+    if (recipe->gan <= 0 || seen < recipe->gan_from)
+        return TRAIN_PHASE_GENERATOR;
+    return seen < recipe->gan_from + recipe->gan_critic_images ? TRAIN_PHASE_CRITIC
+                                                               : TRAIN_PHASE_BOTH;
+}
+
 double train_recipe_rate(const TrainRecipe *recipe, int64_t step)
 {
+    TrainPhase phase = train_recipe_phase(recipe, step);
+    double scale = phase == TRAIN_PHASE_BOTH ? recipe->gan_rate_scale : phase == TRAIN_PHASE_GENERATOR;
     if (step < recipe->warmup)
-        return recipe->rate * (double)(step + 1) / recipe->warmup;
+        return scale * recipe->rate * (double)(step + 1) / recipe->warmup;
     double steps = (double)train_recipe_steps(recipe);
     double done =
         steps > recipe->warmup ? ((double)step - recipe->warmup) / (steps - recipe->warmup) : 1;
-    return recipe->rate * 0.5 * (1 + cos(G_PI * CLAMP(done, 0, 1)));
+    return scale * recipe->rate * 0.5 * (1 + cos(G_PI * CLAMP(done, 0, 1)));
 }

@@ -22,7 +22,7 @@ typedef struct {
     double scale_min, scale_max; // short side over crop
     double flip, gamma_probability, gamma_sigma;
     double blur, plate, fade, grain, jpeg; // probabilities (degrade.h)
-    double validation; // share of the set that is never trained on
+    double validation;                     // share of the set that is never trained on
     // [train]
     int32_t batch;
     int64_t images; // length of the training, in pictures seen
@@ -32,7 +32,13 @@ typedef struct {
     int32_t warmup; // steps
     double ema;
     // [loss]
-    double huber, huber_beta, l1, colourfulness;
+    double huber, huber_beta, l1, gradient, colourfulness, gan;
+    // [gan]
+    char gan_loss[32];
+    int32_t critic_width, critic_layers, critic_scales, critic_norm, critic_spectral;
+    int32_t critic_conditional;
+    double critic_rate, critic_beta1, critic_floor, r1, gan_rate_scale;
+    int64_t gan_from, gan_critic_images; // pictures seen
     // [run]
     double checkpoint_minutes;
     int32_t bf16, validate_every, log_every, sheet_pictures; // steps, steps, pictures
@@ -67,6 +73,13 @@ char *train_recipe_text(const TrainRecipe *recipe); // every key, as a recipe fi
 char *train_recipe_hash(const TrainRecipe *recipe);
 char *train_recipe_help(void); // a line a key
 CzUnetParams train_recipe_network(const TrainRecipe *recipe);
+
+// NoGAN (Antic 2019): the generator learns alone, then the critic, from what the generator has
+// learned, then both.
+typedef enum { TRAIN_PHASE_GENERATOR, TRAIN_PHASE_CRITIC, TRAIN_PHASE_BOTH } TrainPhase;
+TrainPhase train_recipe_phase(const TrainRecipe *recipe, int64_t step);
+
 int64_t train_recipe_steps(const TrainRecipe *recipe);
-// Learning rate of a step (from 0): linear warm-up, then half a cosine down to zero.
+// The generator's learning rate of a step (from 0): linear warm-up, then half a cosine down to
+// zero; zero while the critic learns alone.
 double train_recipe_rate(const TrainRecipe *recipe, int64_t step);

@@ -10,8 +10,10 @@
 #include <glib/gstdio.h>
 
 #include <cz/error.h>
+#include <cz/memory.h>
 
 #include "checkpoint.h"
+#include "gan.h"
 #include "loader.h"
 #include "step.h"
 #include "validate.h"
@@ -24,14 +26,18 @@ typedef struct {
     const TrainRecipe *recipe;
     CzEngineDevice *device;
     CzStore *store;
-    TrainStep *step;
+    TrainPhase phase;
+    TrainStep *step;     // of the phase
+    TrainCritic *critic; // NULL as long as it does not learn
+    float *fake;         // the generator's color, for the critic
     TrainLoader *loader;
     FILE *log;
-    int64_t first, done, steps;             // first: where this process began
-    int64_t skipped;                        // steps in a row without an update
-    double began, saved;                    // seconds
-    double loss, chroma, chroma_true, norm; // sums since the last line
-    int64_t summed;
+    int64_t first, done, steps; // first: where this process began
+    int64_t skipped;            // steps in a row without an update
+    double began, saved;        // seconds
+    TrainScalars sum;           // since the last line
+    TrainCriticScalars critic_sum;
+    int64_t summed, critic_summed;
 } Run;
 
 static double now(void)
@@ -62,7 +68,8 @@ static bool open_log(Run *run, GError **error)
     }
     if (run->first == 0)
         fprintf(run->log,
-                "step,images,loss,norm,rate,chroma,chroma_true,images_per_s,loader_wait\n");
+                "step,images,loss,norm,rate,chroma,chroma_true,images_per_s,loader_wait,gan,"
+                "critic_loss,critic_norm,logit_real,logit_fake,right_real,right_fake,r1\n");
     return true;
 }
 
@@ -90,6 +97,25 @@ static TrainLoader *open_loader(Run *run, GError **error)
     return train_loader_new(run->options->set, &options, error);
 }
 
+// Plans for what the next step has to do; each phase begins once.
+static bool enter_phase(Run *run, GError **error)
+{
+    const TrainRecipe *recipe = run->recipe;
+    TrainPhase last = run->phase;
+    run->phase = train_recipe_phase(recipe, run->done);
+    if (run->step && run->phase == last)
+        return true;
+    g_clear_pointer(&run->step, train_step_free);
+    run->step =
+        train_step_new(run->device, run->store, recipe, run->phase == TRAIN_PHASE_BOTH, error);
+    if (!run->step || run->phase == TRAIN_PHASE_GENERATOR || run->critic)
+        return run->step != NULL;
+    size_t n_bytes = (size_t)recipe->batch * recipe->crop * recipe->crop / 2 * sizeof(float);
+    run->fake = cz_memory_alloc(n_bytes, "the generator's color", error);
+    run->critic = run->fake ? train_critic_new(run->device, run->store, recipe, error) : NULL;
+    return run->critic != NULL;
+}
+
 static bool set_up(Run *run, GError **error)
 {
     const TrainRunOptions *options = run->options;
@@ -113,8 +139,7 @@ static bool set_up(Run *run, GError **error)
     run->done = run->first;
     if (!options->resume && !train_step_start(run->store, run->recipe, error))
         return false;
-    run->step = train_step_new(run->device, run->store, run->recipe, error);
-    run->loader = run->step ? open_loader(run, error) : NULL;
+    run->loader = enter_phase(run, error) ? open_loader(run, error) : NULL;
     if (!run->loader || !open_log(run, error))
         return false;
     printf("%s, %zu MiB for a step; %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " steps to go\n",
@@ -128,10 +153,21 @@ static void tear_down(Run *run)
 {
     train_loader_free(run->loader);
     train_step_free(run->step);
+    train_critic_free(run->critic);
+    cz_memory_free(run->fake);
     cz_store_free(run->store);
     cz_device_close(run->device);
     if (run->log)
         fclose(run->log);
+}
+
+static void print_critic(const Run *run)
+{
+    const TrainCriticScalars *sum = &run->critic_sum;
+    double n = (double)MAX(run->critic_summed, 1);
+    if (run->critic)
+        printf("  critic %.3f, right on %.0f %% of true and %.0f %% of made color\n", sum->loss / n,
+               100 * sum->right_real / n, 100 * sum->right_fake / n);
 }
 
 static void print_line(Run *run)
@@ -139,22 +175,46 @@ static void print_line(Run *run)
     double elapsed = now() - run->began, n = (double)MAX(run->summed, 1);
     double speed = (double)(run->done - run->first) * run->recipe->batch / MAX(elapsed, 1e-9);
     double left = (double)(run->steps - run->done) * run->recipe->batch / MAX(speed, 1e-9);
-    double rate = train_recipe_rate(run->recipe, run->done - 1);
     double waited = train_loader_waited(run->loader) / MAX(elapsed, 1e-9);
+    const TrainScalars *sum = &run->sum;
     printf("step %" G_GINT64_FORMAT
            "  loss %.5f  norm %.3f  chroma %.1f of %.1f  %.1f images/s  waited %.0f %%  "
            "%d:%02d left\n",
-           run->done, run->loss / n, run->norm / n, 100 * run->chroma / n,
-           100 * run->chroma_true / n, speed, 100 * waited, (int)(left / 3600),
+           run->done, sum->loss / n, sum->norm / n, 100 * sum->chroma / n,
+           100 * sum->chroma_true / n, speed, 100 * waited, (int)(left / 3600),
            (int)(left / 60) % 60);
+    print_critic(run);
     fflush(stdout);
+}
+
+static void log_line(Run *run)
+{
+    double elapsed = now() - run->began, n = (double)MAX(run->summed, 1);
+    double speed = (double)(run->done - run->first) * run->recipe->batch / MAX(elapsed, 1e-9);
+    double waited = train_loader_waited(run->loader) / MAX(elapsed, 1e-9);
+    double n_critic = (double)MAX(run->critic_summed, 1);
+    const TrainScalars *sum = &run->sum;
+    const TrainCriticScalars *critic = &run->critic_sum;
+    const float critics[] = {critic->loss,       critic->norm,       critic->real, critic->fake,
+                             critic->right_real, critic->right_fake, critic->r1};
     fprintf(run->log,
-            "%" G_GINT64_FORMAT ",%" G_GINT64_FORMAT ",%.6g,%.6g,%.6g,%.6g,%.6g,%.4g,%.4g\n",
-            run->done, run->done * run->recipe->batch, run->loss / n, run->norm / n, rate,
-            run->chroma / n, run->chroma_true / n, speed, waited);
+            "%" G_GINT64_FORMAT ",%" G_GINT64_FORMAT ",%.6g,%.6g,%.6g,%.6g,%.6g,%.4g,%.4g,%.6g",
+            run->done, run->done * run->recipe->batch, sum->loss / n, sum->norm / n,
+            train_recipe_rate(run->recipe, run->done - 1), sum->chroma / n, sum->chroma_true / n,
+            speed, waited, sum->gan / n);
+    for (size_t i = 0; i < G_N_ELEMENTS(critics); i++)
+        fprintf(run->log, ",%.6g", critics[i] / n_critic);
+    fputc('\n', run->log);
     fflush(run->log);
-    run->loss = run->chroma = run->chroma_true = run->norm = 0;
-    run->summed = 0;
+}
+
+static void next_line(Run *run)
+{
+    print_line(run);
+    log_line(run);
+    run->sum = (TrainScalars){0};
+    run->critic_sum = (TrainCriticScalars){0};
+    run->summed = run->critic_summed = 0;
 }
 
 static bool save(Run *run, GError **error)
@@ -182,10 +242,11 @@ static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
         return false;
     }
     if (isfinite(scalars->loss)) {
-        run->loss += scalars->loss;
-        run->norm += scalars->norm;
-        run->chroma += scalars->chroma;
-        run->chroma_true += scalars->chroma_true;
+        run->sum.loss += scalars->loss;
+        run->sum.norm += scalars->norm;
+        run->sum.chroma += scalars->chroma;
+        run->sum.chroma_true += scalars->chroma_true;
+        run->sum.gan += scalars->gan;
         run->summed++;
     }
     return true;
@@ -199,10 +260,44 @@ static bool after_step(Run *run, GError **error)
     bool look = last || run->done % recipe->validate_every == 0;
     bool due = last || look || (log && now() - run->saved >= 60 * recipe->checkpoint_minutes);
     if (log)
-        print_line(run);
+        next_line(run);
     if (due && !save(run, error))
         return false;
     return !look || train_validate(run->options, run->done, error);
+}
+
+static void note_critic(Run *run, const TrainCriticScalars *scalars)
+{
+    TrainCriticScalars *sum = &run->critic_sum;
+    if (!isfinite(scalars->loss))
+        return;
+    sum->loss += scalars->loss;
+    sum->norm += scalars->norm;
+    sum->real += scalars->real;
+    sum->fake += scalars->fake;
+    sum->right_real += scalars->right_real;
+    sum->right_fake += scalars->right_fake;
+    sum->r1 += scalars->r1;
+    run->critic_summed++;
+}
+
+// The generator's step, then the critic's with what the generator has made.
+static bool step_once(Run *run, const TrainBatch *batch, TrainScalars *scalars, GError **error)
+{
+    const TrainRecipe *recipe = run->recipe;
+    TrainCriticScalars critic;
+    if (!enter_phase(run, error) ||
+        !train_step_run(run->step, batch->lightness, batch->chroma, run->done, scalars, error))
+        return false;
+    if (run->phase == TRAIN_PHASE_GENERATOR)
+        return true;
+    int64_t first = (recipe->gan_from + recipe->batch - 1) / recipe->batch;
+    if (!train_step_read_chroma(run->step, run->fake, error) ||
+        !train_critic_run(run->critic, batch->lightness, batch->chroma, run->fake,
+                          run->done - first, &critic, error))
+        return false;
+    note_critic(run, &critic);
+    return true;
 }
 
 static bool loop(Run *run, bool *stopped, GError **error)
@@ -212,8 +307,7 @@ static bool loop(Run *run, bool *stopped, GError **error)
     while (run->done < run->steps) {
         TrainScalars scalars;
         const TrainBatch *batch = train_loader_next(run->loader, error);
-        if (!batch ||
-            !train_step_run(run->step, batch->lightness, batch->chroma, run->done, &scalars, error))
+        if (!batch || !step_once(run, batch, &scalars, error))
             return false;
         train_loader_release(run->loader, batch);
         run->done++;

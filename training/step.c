@@ -9,7 +9,9 @@
 #include <cz/memory.h>
 #include <cz/ops.h>
 
-enum { OUT_LOSS, OUT_NORM, OUT_GATE, OUT_CHROMA, OUT_CHROMA_TRUE, N_SCALARS };
+#include "gan.h"
+
+enum { OUT_LOSS, OUT_NORM, OUT_GATE, OUT_CHROMA, OUT_CHROMA_TRUE, OUT_GAN, N_SCALARS };
 
 typedef struct {
     CzUnetTensor tensor;
@@ -20,7 +22,7 @@ struct TrainStep {
     const TrainRecipe *recipe;
     CzGraph *graph;
     CzPlan *plan;
-    CzValue lightness, chroma, rates;
+    CzValue lightness, chroma, rates, output;
     CzValue scalars[N_SCALARS];
     GArray *weights; // of Weight
     size_t n_lightness, n_chroma;
@@ -44,8 +46,36 @@ static CzValue mean_chroma(CzGraph *graph, CzValue ab)
     return cz_mean(graph, cz_math(graph, cz_scale(graph, square, 1, 1e-6f), CZ_MATH_SQRT), scalar);
 }
 
-static CzValue build_loss(TrainStep *step, CzValue output)
+// Mean of |difference of neighbours|, to the right and downwards.
+static CzValue mean_slope(CzGraph *graph, CzValue src)
 {
+    CzShape shape = cz_graph_shape(graph, src), none = {0, 0, 0, 0};
+    CzShape wide = shape, high = shape, right = none, down = none;
+    wide.w--, high.h--, right.w = down.h = 1;
+    CzValue x = cz_sub(graph, cz_slice(graph, src, right, wide), cz_slice(graph, src, none, wide));
+    CzValue y = cz_sub(graph, cz_slice(graph, src, down, high), cz_slice(graph, src, none, high));
+    return cz_add(graph, cz_mean(graph, cz_math(graph, x, CZ_MATH_ABS), scalar),
+                  cz_mean(graph, cz_math(graph, y, CZ_MATH_ABS), scalar));
+}
+
+// What the critic, as it is now, makes of the output. Its weights are no part of the gradient.
+static CzValue build_gan(TrainStep *step)
+{
+    CzGraph *graph = step->graph;
+    CzCriticParams params = train_gan_critic(step->recipe);
+    CzCriticOutput fake = {0};
+    TrainGan gan = TRAIN_GAN_BCE;
+    train_gan_of(step->recipe->gan_loss, &gan);
+    cz_critic_build(graph, train_gan_lightness(graph, step->lightness), step->output, &params,
+                    &fake);
+    CzValue loss = train_gan_generator_loss(graph, &fake, params.n_scales, gan);
+    cz_critic_clear(&fake);
+    return loss;
+}
+
+static CzValue build_loss(TrainStep *step, bool against_critic)
+{
+    CzValue output = step->output;
     CzGraph *graph = step->graph;
     const TrainRecipe *recipe = step->recipe;
     CzValue difference = cz_sub(graph, output, step->chroma),
@@ -60,6 +90,13 @@ static CzValue build_loss(TrainStep *step, CzValue output)
         CzValue term = cz_mean(graph, cz_math(graph, difference, CZ_MATH_ABS), scalar);
         loss = cz_add(graph, loss, cz_scale(graph, term, (float)recipe->l1, 0));
     }
+    if (recipe->gradient > 0)
+        loss = cz_add(graph, loss,
+                      cz_scale(graph, mean_slope(graph, difference), (float)recipe->gradient, 0));
+    step->scalars[OUT_GAN] =
+        against_critic ? build_gan(step) : cz_constant(graph, scalar, CZ_F32, 0);
+    if (against_critic)
+        loss = cz_add(graph, loss, cz_scale(graph, step->scalars[OUT_GAN], (float)recipe->gan, 0));
     if (recipe->colourfulness > 0) {
         CzValue term = cz_math(graph, cz_sub(graph, chroma, chroma_true), CZ_MATH_ABS);
         loss = cz_add(graph, loss, cz_scale(graph, term, (float)recipe->colourfulness, 0));
@@ -117,7 +154,7 @@ static CzValue build_update(TrainStep *step, const Weight *weight)
 }
 
 TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRecipe *recipe,
-                          GError **error)
+                          bool against_critic, GError **error)
 {
     TrainStep *step = g_new0(TrainStep, 1);
     CzUnetParams network = train_recipe_network(recipe);
@@ -131,16 +168,18 @@ TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRec
     step->chroma = cz_input(step->graph, "chroma", cz_shape(n, 2, crop / 2, crop / 2));
     step->rates = cz_input(step->graph, "rates", cz_shape(1, 4, 1, 1));
     cz_unet_each(&network, collect, step->weights);
-    CzUnetOutput output =
-        cz_unet_build(step->graph, step->lightness, &network, recipe->bf16 ? CZ_BF16 : CZ_F32);
-    build_gradients(step, build_loss(step, output.chroma));
-    g_autofree CzValue *outputs = g_new(CzValue, N_SCALARS + step->weights->len);
+    step->output =
+        cz_unet_build(step->graph, step->lightness, &network, recipe->bf16 ? CZ_BF16 : CZ_F32)
+            .chroma;
+    build_gradients(step, build_loss(step, against_critic));
+    size_t n_outputs = N_SCALARS + step->weights->len + 1;
+    g_autofree CzValue *outputs = g_new(CzValue, n_outputs);
     memcpy(outputs, step->scalars, sizeof step->scalars);
     for (guint i = 0; i < step->weights->len; i++)
         outputs[N_SCALARS + i] = build_update(step, &g_array_index(step->weights, Weight, i));
+    outputs[n_outputs - 1] = step->output;
     if (cz_graph_check(step->graph, error))
-        step->plan = cz_plan_new(device, store, step->graph, outputs,
-                                 N_SCALARS + step->weights->len, NULL, error);
+        step->plan = cz_plan_new(device, store, step->graph, outputs, n_outputs, NULL, error);
     if (!step->plan)
         g_clear_pointer(&step, train_step_free);
     return step;
@@ -154,6 +193,11 @@ void train_step_free(TrainStep *step)
     cz_graph_free(step->graph);
     g_array_free(step->weights, TRUE);
     g_free(step);
+}
+
+bool train_step_read_chroma(TrainStep *step, float *chroma, GError **error)
+{
+    return cz_plan_read(step->plan, step->output, chroma, step->n_chroma, error);
 }
 
 CzPlan *train_step_plan(TrainStep *step)
@@ -171,8 +215,8 @@ bool train_step_run(TrainStep *step, const float *lightness, const float *chroma
     const float rates[4] = {(float)train_recipe_rate(recipe, index),
                             (float)(1 - pow(recipe->beta1, t)), (float)(1 - pow(recipe->beta2, t)),
                             (float)ema};
-    float *const fields[N_SCALARS] = {&scalars->loss, &scalars->norm, &scalars->gate,
-                                      &scalars->chroma, &scalars->chroma_true};
+    float *const fields[N_SCALARS] = {&scalars->loss,   &scalars->norm,        &scalars->gate,
+                                      &scalars->chroma, &scalars->chroma_true, &scalars->gan};
     bool done = cz_plan_write(step->plan, step->lightness, lightness, step->n_lightness, error) &&
                 cz_plan_write(step->plan, step->chroma, chroma, step->n_chroma, error) &&
                 cz_plan_write(step->plan, step->rates, rates, 4, error) &&
@@ -222,5 +266,6 @@ bool train_step_start(CzStore *store, const TrainRecipe *recipe, GError **error)
         return false;
     }
     Starter starter = {store, error};
-    return cz_unet_each(&network, start_state, &starter);
+    return cz_unet_each(&network, start_state, &starter) &&
+           (recipe->gan <= 0 || train_critic_start(store, recipe, error));
 }

@@ -18,6 +18,7 @@ typedef struct {
     float gate;        // 0: the update was left out; below 1: clipped
     float chroma;      // mean of sqrt(a*^2 + b*^2) of the output, ab/100
     float chroma_true; // of the truth
+    float gan;         // the critic's part of the loss, before its weight; 0 without a critic
 } TrainScalars;
 
 typedef struct TrainStep TrainStep;
@@ -25,10 +26,11 @@ typedef struct TrainStep TrainStep;
 // Fills an empty store with starting weights (recipe's encoder, start, seed), moments and averages.
 // CZ_ERROR_IO, FORMAT, MODEL (encoder, start), RECIPE (start is another network), MEMORY, BACKEND.
 bool train_step_start(CzStore *store, const TrainRecipe *recipe, GError **error);
+// against_critic: with the loss that a critic gives (gan.h), whose weights are in the store then.
 // device, store and recipe must outlive the step. CZ_ERROR_MODEL (the store lacks a tensor), SHAPE,
 // BACKEND, MEMORY.
 TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRecipe *recipe,
-                          GError **error);
+                          bool against_critic, GError **error);
 void train_step_free(TrainStep *step);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TrainStep, train_step_free)
 
@@ -36,4 +38,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TrainStep, train_step_free)
 // step's number from 0. A loss that is not finite is no error: gate is 0 then. CZ_ERROR_BACKEND.
 bool train_step_run(TrainStep *step, const float *lightness, const float *chroma, int64_t index,
                     TrainScalars *scalars, GError **error);
+// The color of the last step, before its update: as chroma.
+bool train_step_read_chroma(TrainStep *step, float *chroma, GError **error);
 CzPlan *train_step_plan(TrainStep *step); // borrowed; for profiles

@@ -203,7 +203,7 @@ static bool time_train(CzEngineDevice *device, CzStore *store, const CzUnetParam
     if (!train_step_start(store, &recipe, error))
         return false;
     size_t n = (size_t)batch * (size_t)size * (size_t)size;
-    Timed timed = {.step = train_step_new(device, store, &recipe, error)};
+    Timed timed = {.step = train_step_new(device, store, &recipe, false, error)};
     timed.lightness = cz_memory_alloc(n * sizeof(float), "a batch", error);
     timed.chroma = cz_memory_alloc(n / 2 * sizeof(float), "a batch", error);
     bool done = timed.step && timed.lightness && timed.chroma;

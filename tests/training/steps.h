@@ -76,7 +76,7 @@ static inline void bench_build(Bench *bench)
 {
     g_autoptr(GError) error = NULL;
 
-    bench->step = train_step_new(bench->device, bench->store, &bench->recipe, &error);
+    bench->step = train_step_new(bench->device, bench->store, &bench->recipe, false, &error);
     g_assert_no_error(error);
 }
 

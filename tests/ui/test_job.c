@@ -130,7 +130,7 @@ static void test_stop(void)
     UiJob *job = job_of(photo, &seen);
     // At once, while rows are read, and in the midst of the network.
     for (int i = 0; i < 3; i++) {
-        ui_job_start(job, "", "reference", 0);
+        ui_job_start(job, "", "reference", 128); // tiles make it long
         run_loop_for(i * 150);
         gint64 start_us = g_get_monotonic_time();
         ui_job_stop(job);

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// The adversarial half of a training.
+#include "gan.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <cz/error.h>
+#include <cz/ops.h>
+
+#include "step.h"
+
+static const CzShape scalar = {1, 1, 1, 1};
+
+bool train_gan_of(const char *name, TrainGan *gan)
+{
+    static const char *const names[TRAIN_N_GANS] = {"bce", "lsgan", "hinge"};
+    for (int i = 0; i < TRAIN_N_GANS; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *gan = (TrainGan)i;
+            return true;
+        }
+    return false;
+}
+
+CzCriticParams train_gan_critic(const TrainRecipe *recipe)
+{
+    return (CzCriticParams){.width = recipe->critic_width,
+                            .n_layers = recipe->critic_layers,
+                            .n_scales = recipe->critic_scales,
+                            .batch_norm = recipe->critic_norm,
+                            .spectral = recipe->critic_spectral,
+                            .conditional = recipe->critic_conditional};
+}
+
+// ---- losses -------------------------------------------------------------------------------------
+
+// log(1 + e^x) without overflow: max(x, 0) + log(1 + e^-|x|).
+static CzValue softplus(CzGraph *graph, CzValue x)
+{
+    CzValue small =
+        cz_math(graph, cz_scale(graph, cz_math(graph, x, CZ_MATH_ABS), -1, 0), CZ_MATH_EXP);
+    return cz_add(graph, cz_activation(graph, x, CZ_ACT_RELU),
+                  cz_math(graph, cz_scale(graph, small, 1, 1), CZ_MATH_LOG));
+}
+
+// What it costs a critic that logits of this sign are not far on their side.
+static CzValue cost(CzGraph *graph, CzValue logits, TrainGan gan, bool real)
+{
+    switch (gan) {
+    case TRAIN_GAN_LSGAN:
+        return cz_math(graph, cz_scale(graph, logits, 1, real ? -1 : 0), CZ_MATH_SQUARE);
+    case TRAIN_GAN_HINGE:
+        return cz_activation(graph, cz_scale(graph, logits, real ? -1 : 1, 1), CZ_ACT_RELU);
+    default:
+        return softplus(graph, cz_scale(graph, logits, real ? -1 : 1, 0));
+    }
+}
+
+CzValue train_gan_generator_loss(CzGraph *graph, const CzCriticOutput *fake, int32_t n_scales,
+                                 TrainGan gan)
+{
+    CzValue sum = cz_constant(graph, scalar, CZ_F32, 0);
+    for (int32_t s = 0; s < n_scales; s++) {
+        CzValue each = gan == TRAIN_GAN_HINGE ? cz_scale(graph, fake->logits[s], -1, 0)
+                                              : cost(graph, fake->logits[s], gan, true);
+        sum = cz_add(graph, sum, cz_mean(graph, each, scalar));
+    }
+    return cz_scale(graph, sum, 1 / (float)n_scales, 0);
+}
+
+CzValue train_gan_critic_loss(CzGraph *graph, const CzCriticOutput *real,
+                              const CzCriticOutput *fake, int32_t n_scales, TrainGan gan)
+{
+    CzValue sum = cz_constant(graph, scalar, CZ_F32, 0);
+    for (int32_t s = 0; s < n_scales; s++) {
+        sum = cz_add(graph, sum, cz_mean(graph, cost(graph, real->logits[s], gan, true), scalar));
+        sum = cz_add(graph, sum, cz_mean(graph, cost(graph, fake->logits[s], gan, false), scalar));
+    }
+    return cz_scale(graph, sum, 0.5f / (float)n_scales, 0);
+}
+
+CzValue train_gan_lightness(CzGraph *graph, CzValue lightness)
+{
+    return cz_pool(graph, lightness, 2);
+}
+
+// ---- the critic's step --------------------------------------------------------------------------
+
+enum {
+    OUT_LOSS,
+    OUT_NORM,
+    OUT_GATE,
+    OUT_REAL,
+    OUT_FAKE,
+    OUT_RIGHT_REAL,
+    OUT_RIGHT_FAKE,
+    OUT_R1,
+    N_SCALARS
+};
+
+typedef struct {
+    char *name;
+    CzShape shape;
+    CzValue weight, grad;
+} Weight;
+
+struct TrainCritic {
+    const TrainRecipe *recipe;
+    CzGraph *graph;
+    CzPlan *plan;
+    CzValue lightness, chroma, fake, rates, keep;
+    CzValue scalars[N_SCALARS];
+    GArray *weights, *effects; // of Weight, of CzValue
+    size_t n_lightness, n_chroma;
+};
+
+static void weight_clear(gpointer weight)
+{
+    g_free(((Weight *)weight)->name);
+}
+
+static bool collect(void *user, const char *name, CzShape shape, bool trained)
+{
+    Weight weight = {.name = trained ? g_strdup(name) : NULL, .shape = shape};
+    if (trained)
+        g_array_append_val((GArray *)user, weight);
+    return true;
+}
+
+// Mean over patches, pictures and scales of the logits, or of how many lie between low and high.
+static CzValue mean_of(CzGraph *graph, const CzCriticOutput *output, int32_t n_scales, bool count,
+                       float low, float high)
+{
+    CzValue sum = cz_constant(graph, scalar, CZ_F32, 0);
+    for (int32_t s = 0; s < n_scales; s++) {
+        CzValue logits = output->logits[s];
+        CzValue each = count ? cz_in_range(graph, logits, low, high) : logits;
+        sum = cz_add(graph, sum, cz_mean(graph, each, scalar));
+    }
+    return cz_scale(graph, sum, 1 / (float)n_scales, 0);
+}
+
+static void build_scalars(TrainCritic *critic, const CzCriticOutput *real,
+                          const CzCriticOutput *fake, TrainGan gan)
+{
+    CzGraph *graph = critic->graph;
+    int32_t n = critic->recipe->critic_scales;
+    float middle = gan == TRAIN_GAN_LSGAN ? 0.5f : 0;
+    critic->scalars[OUT_REAL] = mean_of(graph, real, n, false, 0, 0);
+    critic->scalars[OUT_FAKE] = mean_of(graph, fake, n, false, 0, 0);
+    critic->scalars[OUT_RIGHT_REAL] = mean_of(graph, real, n, true, middle, INFINITY);
+    critic->scalars[OUT_RIGHT_FAKE] = mean_of(graph, fake, n, true, -INFINITY, middle);
+}
+
+static CzValue build_r1(TrainCritic *critic, const CzCriticOutput *real)
+{
+    CzGraph *graph = critic->graph;
+    const TrainRecipe *recipe = critic->recipe;
+    CzValue sum = cz_constant(graph, scalar, CZ_F32, 0), gradient;
+    if (recipe->r1 <= 0)
+        return sum;
+    for (int32_t s = 0; s < recipe->critic_scales; s++)
+        sum = cz_add(graph, sum, cz_sum(graph, real->logits[s], scalar));
+    cz_graph_gradient(graph, sum, &critic->chroma, 1, &gradient);
+    return cz_scale(graph, cz_dot(graph, gradient, gradient),
+                    (float)(recipe->r1 / 2 / recipe->batch), 0);
+}
+
+static void build_gradients(TrainCritic *critic, CzValue loss)
+{
+    CzGraph *graph = critic->graph;
+    guint n = critic->weights->len;
+    g_autofree CzValue *wrt = g_new(CzValue, n), *grads = g_new(CzValue, n);
+    CzValue total = cz_scale(graph, loss, 0, 0); // not finite if the loss is not
+    for (guint i = 0; i < n; i++) {
+        Weight *weight = &g_array_index(critic->weights, Weight, i);
+        wrt[i] = weight->weight = cz_param(graph, weight->name, weight->shape);
+    }
+    cz_graph_gradient(graph, loss, wrt, n, grads);
+    for (guint i = 0; i < n; i++) {
+        g_array_index(critic->weights, Weight, i).grad = grads[i];
+        total = cz_add(graph, total, cz_dot(graph, grads[i], grads[i]));
+    }
+    CzValue learns = cz_in_range(graph, loss, (float)critic->recipe->critic_floor, INFINITY);
+    CzValue gate = cz_step_gate(graph, total, (float)critic->recipe->clip);
+    critic->scalars[OUT_LOSS] = loss;
+    critic->scalars[OUT_NORM] = cz_math(graph, total, CZ_MATH_SQRT);
+    critic->scalars[OUT_GATE] = cz_mul(graph, gate, learns);
+}
+
+static CzValue moment(CzGraph *graph, const char *prefix, const Weight *weight)
+{
+    g_autofree char *name = g_strconcat(prefix, weight->name, NULL);
+    return cz_param(graph, name, weight->shape);
+}
+
+static void build_updates(TrainCritic *critic, const CzCriticOutput *real)
+{
+    CzGraph *graph = critic->graph;
+    const TrainRecipe *recipe = critic->recipe;
+    const CzAdamParams adam = {.beta1 = (float)recipe->critic_beta1,
+                               .beta2 = 0.999f,
+                               .epsilon = (float)recipe->epsilon,
+                               .rate_scale = 1};
+    for (guint i = 0; i < critic->weights->len; i++) {
+        const Weight *weight = &g_array_index(critic->weights, Weight, i);
+        CzValue effect = cz_adamw(graph, weight->weight, weight->grad,
+                                  moment(graph, TRAIN_M, weight), moment(graph, TRAIN_V, weight),
+                                  CZ_NONE, critic->rates, critic->scalars[OUT_GATE], adam);
+        g_array_append_val(critic->effects, effect);
+    }
+    // An average with decay 0: the singular vectors themselves.
+    for (int32_t i = 0; i < real->n_vectors; i++) {
+        CzValue effect = cz_ema(graph, real->vectors[i], real->next_vectors[i], critic->keep,
+                                critic->scalars[OUT_GATE]);
+        g_array_append_val(critic->effects, effect);
+    }
+}
+
+static void build(TrainCritic *critic)
+{
+    CzGraph *graph = critic->graph;
+    const TrainRecipe *recipe = critic->recipe;
+    CzCriticParams params = train_gan_critic(recipe);
+    CzCriticOutput real = {0}, fake = {0};
+    TrainGan gan = TRAIN_GAN_BCE;
+    int32_t n = recipe->batch, side = recipe->crop / 2;
+    train_gan_of(recipe->gan_loss, &gan);
+    critic->lightness = cz_input(graph, "lightness", cz_shape(n, 1, recipe->crop, recipe->crop));
+    critic->chroma = cz_input(graph, "chroma", cz_shape(n, 2, side, side));
+    critic->fake = cz_input(graph, "fake", cz_shape(n, 2, side, side));
+    critic->rates = cz_input(graph, "rates", cz_shape(1, 4, 1, 1));
+    critic->keep = cz_input(graph, "keep", cz_shape(1, 4, 1, 1));
+    CzValue lightness = train_gan_lightness(graph, critic->lightness);
+    cz_critic_build(graph, lightness, critic->chroma, &params, &real);
+    cz_critic_build(graph, lightness, critic->fake, &params, &fake);
+    build_scalars(critic, &real, &fake, gan);
+    critic->scalars[OUT_R1] = build_r1(critic, &real);
+    CzValue loss = train_gan_critic_loss(graph, &real, &fake, params.n_scales, gan);
+    build_gradients(critic, cz_add(graph, loss, critic->scalars[OUT_R1]));
+    build_updates(critic, &real);
+    cz_critic_clear(&real);
+    cz_critic_clear(&fake);
+}
+
+TrainCritic *train_critic_new(CzEngineDevice *device, CzStore *store, const TrainRecipe *recipe,
+                              GError **error)
+{
+    TrainCritic *critic = g_new0(TrainCritic, 1);
+    CzCriticParams params = train_gan_critic(recipe);
+    critic->recipe = recipe;
+    critic->graph = cz_graph_new();
+    critic->weights = g_array_new(FALSE, FALSE, sizeof(Weight));
+    g_array_set_clear_func(critic->weights, weight_clear);
+    critic->effects = g_array_new(FALSE, FALSE, sizeof(CzValue));
+    critic->n_lightness = (size_t)recipe->batch * (size_t)recipe->crop * (size_t)recipe->crop;
+    critic->n_chroma = critic->n_lightness / 2;
+    cz_critic_each(&params, collect, critic->weights);
+    build(critic);
+    size_t n = N_SCALARS + critic->effects->len;
+    g_autofree CzValue *outputs = g_new(CzValue, n);
+    memcpy(outputs, critic->scalars, sizeof critic->scalars);
+    memcpy(outputs + N_SCALARS, critic->effects->data, critic->effects->len * sizeof *outputs);
+    if (cz_graph_check(critic->graph, error))
+        critic->plan = cz_plan_new(device, store, critic->graph, outputs, n, NULL, error);
+    if (!critic->plan)
+        g_clear_pointer(&critic, train_critic_free);
+    return critic;
+}
+
+void train_critic_free(TrainCritic *critic)
+{
+    if (!critic)
+        return;
+    cz_plan_free(critic->plan);
+    cz_graph_free(critic->graph);
+    g_array_free(critic->weights, TRUE);
+    g_array_free(critic->effects, TRUE);
+    g_free(critic);
+}
+
+bool train_critic_run(TrainCritic *critic, const float *lightness, const float *chroma,
+                      const float *fake, int64_t index, TrainCriticScalars *scalars, GError **error)
+{
+    double t = (double)index + 1;
+    const float rates[4] = {(float)critic->recipe->critic_rate,
+                            (float)(1 - pow(critic->recipe->critic_beta1, t)),
+                            (float)(1 - pow(0.999, t)), 0};
+    const struct {
+        CzValue input;
+        const float *data;
+        size_t n;
+    } inputs[] = {{critic->lightness, lightness, critic->n_lightness},
+                  {critic->chroma, chroma, critic->n_chroma},
+                  {critic->fake, fake, critic->n_chroma},
+                  {critic->rates, rates, 4},
+                  {critic->keep, rates, 4}};
+    float *const fields[N_SCALARS] = {&scalars->loss,       &scalars->norm, &scalars->gate,
+                                      &scalars->real,       &scalars->fake, &scalars->right_real,
+                                      &scalars->right_fake, &scalars->r1};
+    bool good = true;
+    for (size_t i = 0; good && i < G_N_ELEMENTS(inputs); i++)
+        good = cz_plan_write(critic->plan, inputs[i].input, inputs[i].data, inputs[i].n, error);
+    good = good && cz_plan_run(critic->plan, NULL, error);
+    for (int i = 0; good && i < N_SCALARS; i++)
+        good = cz_plan_read(critic->plan, critic->scalars[i], fields[i], 1, error);
+    return good;
+}
+
+typedef struct {
+    CzStore *store;
+    GError **error;
+} Starter;
+
+static bool start_moments(void *user, const char *name, CzShape shape, bool trained)
+{
+    Starter *starter = user;
+    g_autofree char *m = g_strconcat(TRAIN_M, name, NULL), *v = g_strconcat(TRAIN_V, name, NULL);
+    return !trained || (cz_store_add(starter->store, m, shape, NULL, starter->error) &&
+                        cz_store_add(starter->store, v, shape, NULL, starter->error));
+}
+
+bool train_critic_start(CzStore *store, const TrainRecipe *recipe, GError **error)
+{
+    CzCriticParams params = train_gan_critic(recipe);
+    Starter starter = {store, error};
+    return cz_critic_start(store, &params, (uint64_t)recipe->seed, error) &&
+           cz_critic_each(&params, start_moments, &starter);
+}
