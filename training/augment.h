@@ -36,9 +36,9 @@ TrainAugmenter *train_augmenter_new(void);
 void train_augmenter_free(TrainAugmenter *augmenter); // accepts NULL
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TrainAugmenter, train_augmenter_free)
 
-// lightness: crop * crop, L*/50 - 1 after degradations and bend. chroma: (crop/2) * (crop/2) * 2, a*b*/100, mean
-// over 2 x 2 places of the sample. Resampling is in L*a*b*, by area down and bilinear up.
-// What comes out hangs on the picture, params and rng alone. CZ_ERROR_MEMORY.
+// lightness: crop * crop, L*/50 - 1 after degradations and bend. chroma: (crop/2) * (crop/2) * 2,
+// a*b*/100, mean over 2 x 2 places of the sample. Resampling is in L*a*b*, by area down and
+// bilinear up. What comes out hangs on the picture, params and rng alone. CZ_ERROR_MEMORY.
 bool train_augment(TrainAugmenter *augmenter, const TrainAugmentParams *params,
                    const TrainPicture *picture, CzRng *rng, float *lightness, float *chroma,
                    GError **error);

@@ -2,8 +2,8 @@
 // Checkpoints that resume bit for bit, and the weights that go into the plug-in.
 //
 // A run's folder holds two checkpoints, checkpoint-0 and checkpoint-1.safetensors: weights,
-// moments, averages (F32), step, recipe and set. A new one replaces the older, atomically, so that a
-// damaged one always has its predecessor. Order of data and random numbers are functions of set,
+// moments, averages (F32), step, recipe and set. A new one replaces the older, atomically, so that
+// a damaged one always has its predecessor. Order of data and random numbers are functions of set,
 // seed and step.
 #pragma once
 

@@ -27,6 +27,7 @@ typedef struct {
     char **data, **weights, *json, *sheet, *device, *hints;
     int size, limit, threads;
     double strength, reach;
+    gboolean worn;
 } Arguments;
 
 // One row of the table; rows for the grey and the true pictures frame those of the weights.
@@ -263,8 +264,8 @@ static bool evaluate(const Arguments *arguments, Pictures *pictures, Row *rows, 
         return false;
     for (size_t i = 1; i + 1 < n_rows; i++) {
         const char *path = arguments->weights ? arguments->weights[i - 1] : NULL;
-        if (!train_scores_measure(path, arguments->device, arguments->strength, all,
-                                  pictures->pictures->len, rows[i].outputs, SHEET_PICTURES,
+        if (!train_scores_measure(path, arguments->device, arguments->strength, arguments->worn,
+                                  all, pictures->pictures->len, rows[i].outputs, SHEET_PICTURES,
                                   &rows[i].scores, error))
             return false;
         if (arguments->hints &&
@@ -342,6 +343,9 @@ int train_command_evaluate(int argc, char **argv)
         {"limit", 0, 0, G_OPTION_ARG_INT, &a.limit,
          "At most so many pictures, evenly chosen (default: all)", "N"},
         {"strength", 0, 0, G_OPTION_ARG_DOUBLE, &a.strength, "Factor on chroma (default: 1)", "S"},
+        {"worn", 0, 0, G_OPTION_ARG_NONE, &a.worn,
+         "Show the networks the pictures as if they were old: plates, fading, grain, blur, JPEG",
+         NULL},
         {"hints", 0, 0, G_OPTION_ARG_STRING, &a.hints,
          "Also tell what so many hints gain: 6 x 6 pixels of true color at random places",
          "1,5,10,50"},

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // A user's photograph from a file to a file through libvips, as the engine's CzPhoto.
 //
-// Kept where the target's format can: size, 8 or 16 bit, transparency, ICC profile (of RGB pictures),
-// EXIF, XMP, resolution. Memory: the decoded original and the result at their own depth.
+// Kept where the target's format can: size, 8 or 16 bit, transparency, ICC profile (of RGB
+// pictures), EXIF, XMP, resolution. Memory: the decoded original and the result at their own depth.
 #pragma once
 
 #include <cz/colorizer.h>
 
 typedef struct TrainPhotoFile TrainPhotoFile;
 
-// Decodes fully: a damaged file is an error here (CZ_ERROR_IO, FORMAT, MEMORY), not half a picture later.
+// Decodes fully: a damaged file is an error here (CZ_ERROR_IO, FORMAT, MEMORY), not half a picture
+// later.
 TrainPhotoFile *train_photo_file_open(const char *path, GError **error);
 void train_photo_file_free(TrainPhotoFile *file); // accepts NULL
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TrainPhotoFile, train_photo_file_free)

@@ -18,7 +18,7 @@ void train_image_clear(TrainImage *image)
     memset(image, 0, sizeof *image);
 }
 
-static bool reserve(TrainImage *image, int32_t width, int32_t height, GError **error)
+bool train_image_reserve(TrainImage *image, int32_t width, int32_t height, GError **error)
 {
     uint8_t *rgb = cz_memory_alloc((size_t)width * (size_t)height * 3, "a picture", error);
     if (!rgb)
@@ -71,7 +71,7 @@ bool train_image_apply(const CzChroma *chroma, CzColorizer *colorizer, const Tra
     CzSettings settings;
     cz_settings_init(&settings);
     settings.strength = strength;
-    return reserve(out, picture->width, picture->height, error) &&
+    return train_image_reserve(out, picture->width, picture->height, error) &&
            cz_chroma_apply(chroma, colorizer, &settings, &photo, NULL, error);
 }
 
@@ -84,7 +84,7 @@ bool train_image_colorize(CzColorizer *colorizer, const TrainImage *picture, dou
 
 bool train_image_grey(const TrainImage *picture, TrainImage *out, GError **error)
 {
-    if (!reserve(out, picture->width, picture->height, error))
+    if (!train_image_reserve(out, picture->width, picture->height, error))
         return false;
     size_t n = (size_t)picture->width * (size_t)picture->height;
     for (size_t i = 0; i < n; i++) {
@@ -105,7 +105,7 @@ static bool centre(const float *rgb, int32_t width, int32_t height, int32_t side
 {
     int32_t w = MIN(side, width), h = MIN(side, height), left = (width - w) / 2,
             top = (height - h) / 2;
-    if (!reserve(out, w, h, error))
+    if (!train_image_reserve(out, w, h, error))
         return false;
     for (int32_t y = 0; y < h; y++)
         for (int32_t i = 0; i < 3 * w; i++)

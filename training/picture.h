@@ -12,6 +12,9 @@ typedef struct {
 void train_image_clear(TrainImage *image); // accepts a zeroed one
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TrainImage, train_image_clear)
 
+// Memory for so many pixels, their values left open; what there was is gone. CZ_ERROR_MEMORY.
+bool train_image_reserve(TrainImage *image, int32_t width, int32_t height, GError **error);
+
 // Colorizes (predict, then apply at strength) by the picture's L* alone. out is overwritten.
 bool train_image_colorize(CzColorizer *colorizer, const TrainImage *picture, double strength,
                           TrainImage *out, GError **error);

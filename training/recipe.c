@@ -250,7 +250,8 @@ bool train_recipe_check(const TrainRecipe *recipe, GError **error)
     else if (!train_gan_of(recipe->gan_loss, &gan))
         wrong = "gan.loss is none of bce, lsgan, hinge";
     else if (recipe->gan > 0 && !critic_fits(recipe))
-        wrong = "the critic's patches are larger than the crops: fewer gan.layers or gan.scales, or larger crops";
+        wrong = "the critic's patches are larger than the crops: fewer gan.layers or gan.scales, "
+                "or larger crops";
     if (wrong)
         g_set_error_literal(error, CZ_ERROR, CZ_ERROR_RECIPE, wrong);
     return !wrong;
@@ -334,7 +335,8 @@ TrainPhase train_recipe_phase(const TrainRecipe *recipe, int64_t step)
 double train_recipe_rate(const TrainRecipe *recipe, int64_t step)
 {
     TrainPhase phase = train_recipe_phase(recipe, step);
-    double scale = phase == TRAIN_PHASE_BOTH ? recipe->gan_rate_scale : phase == TRAIN_PHASE_GENERATOR;
+    double scale =
+        phase == TRAIN_PHASE_BOTH ? recipe->gan_rate_scale : phase == TRAIN_PHASE_GENERATOR;
     if (step < recipe->warmup)
         return scale * recipe->rate * (double)(step + 1) / recipe->warmup;
     double steps = (double)train_recipe_steps(recipe);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "metrics.h"
+#include "worn.h"
 
 void train_scores_add(TrainScores *scores, const TrainImage *truth, const TrainImage *grey,
                       const TrainImage *output)
@@ -34,7 +35,16 @@ TrainScores train_scores_mean(const TrainScores *sums)
     return mean;
 }
 
-bool train_scores_measure(const char *weights, const char *device, double strength,
+static bool colorize_worn(CzColorizer *colorizer, const TrainImage *picture, size_t number,
+                          double strength, TrainImage *out, GError **error)
+{
+    g_auto(TrainImage) old = {0}, colored = {0};
+    return train_worn_make(picture, number, &old, error) &&
+           train_image_colorize(colorizer, &old, strength, &colored, error) &&
+           train_worn_recolor(picture, &colored, out, error);
+}
+
+bool train_scores_measure(const char *weights, const char *device, double strength, bool worn,
                           const TrainImage *pictures, size_t n, TrainImage *outputs,
                           size_t n_outputs, TrainScores *mean, GError **error)
 {
@@ -45,7 +55,8 @@ bool train_scores_measure(const char *weights, const char *device, double streng
     for (size_t i = 0; done && i < n; i++) {
         g_auto(TrainImage) grey = {0}, output = {0};
         gint64 began = g_get_monotonic_time();
-        done = train_image_colorize(colorizer, &pictures[i], strength, &output, error);
+        done = worn ? colorize_worn(colorizer, &pictures[i], i, strength, &output, error)
+                    : train_image_colorize(colorizer, &pictures[i], strength, &output, error);
         sums.seconds += (double)(g_get_monotonic_time() - began) * 1e-6;
         done = done && train_image_grey(&pictures[i], &grey, error);
         if (!done)

@@ -18,8 +18,9 @@ void train_scores_add(TrainScores *scores, const TrainImage *truth, const TrainI
                       const TrainImage *output);
 TrainScores train_scores_mean(const TrainScores *sums);
 
-// Colorizes every picture with the weights and measures it. outputs (n, may be NULL) keeps the
-// first n_outputs results.
-bool train_scores_measure(const char *weights, const char *device, double strength,
+// Colorizes every picture with the weights and measures it. worn: the network sees the pictures
+// made old (worn.h), and its color is judged at their true lightness. outputs (n, may be NULL)
+// keeps the first n_outputs results.
+bool train_scores_measure(const char *weights, const char *device, double strength, bool worn,
                           const TrainImage *pictures, size_t n, TrainImage *outputs,
                           size_t n_outputs, TrainScores *mean, GError **error);

@@ -87,7 +87,7 @@ bool train_validate(const TrainRunOptions *options, int64_t step, GError **error
     g_autofree char *weights = g_build_filename(options->folder, "ema.safetensors", NULL);
     bool done = load(&look, options, error);
     if (done && look.n > 0)
-        done = train_scores_measure(weights, options->device, 1, look.pictures, look.n,
+        done = train_scores_measure(weights, options->device, 1, false, look.pictures, look.n,
                                     look.outputs, look.n, &scores, error) &&
                draw(&look, options, error) && tell(options, step, &scores, error);
     for (size_t i = 0; i < MAX_PICTURES; i++) {
