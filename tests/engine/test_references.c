@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // The references, by which every backend is judged, against the formulas of ops.h written out once
 // more, and against PyTorch's numbers where conventions differ between libraries.
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include <cz/ops.h>
+#include <cz/plan.h>
 
 #include "interpreter.h"
 
@@ -213,6 +215,44 @@ static void refused(CzGraph *graph, CzValue value, const char *words)
     g_assert_nonnull(strstr(error->message, words));
 }
 
+// Logits whose exponentials overflow and underflow, one class far ahead, all alike, and a NaN.
+static void log_softmax_is_safe_for_any_logits(void)
+{
+    static const char *const devices[] = {"reference", "cpu"};
+    static const float logits[6][3] = {{1000, 999, -1000}, {-1000, -1001, -1000},
+                                       {3e38f, -3e38f, 0}, {-80, -80, -80},
+                                       {0.5f, 1.25f, -2},  {0, NAN, 1}};
+    for (size_t d = 0; d < G_N_ELEMENTS(devices); d++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(CzEngineDevice) device = cz_device_open(devices[d], &error);
+        g_autoptr(CzGraph) graph = cz_graph_new();
+        CzValue x = cz_input(graph, "x", cz_shape(1, 3, 2, 3)), dst = cz_log_softmax(graph, x);
+        g_autoptr(CzPlan) plan = cz_plan_new(device, NULL, graph, &dst, 1, NULL, &error);
+        g_assert_no_error(error);
+        float found[6][3] = {{0}};
+        g_assert_true(cz_plan_write(plan, x, &logits[0][0], 18, &error) &&
+                      cz_plan_run(plan, NULL, &error) &&
+                      cz_plan_read(plan, dst, &found[0][0], 18, &error));
+        for (int i = 0; i < 6; i++) {
+            const float *l = logits[i];
+            double most = fmax(fmax(l[0], l[1]), l[2]), sum = 0;
+            for (int c = 0; c < 3; c++)
+                sum += exp(l[c] - most);
+            for (int c = 0; c < 3; c++) {
+                double expected = i == 5 ? NAN : l[c] - most - log(sum);
+                double bound = 4 * FLT_EPSILON * (1 + fabs(expected));
+                if (i == 5
+                        ? isnan(found[i][c])
+                        : found[i][c] == (float)expected || fabs(found[i][c] - expected) <= bound)
+                    continue;
+                g_test_message("%s: place %d, class %d: %.9g, expected %.9g", devices[d], i, c,
+                               (double)found[i][c], expected);
+                g_test_fail();
+            }
+        }
+    }
+}
+
 static void convolution_refuses_what_does_not_fit(void)
 {
     static const struct {
@@ -268,6 +308,7 @@ int main(int argc, char **argv)
     CASE(pool_is_the_mean_of_squares);
     CASE(concat_puts_channels_side_by_side);
     CASE(pad_fills_with_zeros);
+    CASE(log_softmax_is_safe_for_any_logits);
     CASE(convolution_refuses_what_does_not_fit);
     CASE(moves_refuse_what_lies_outside);
 #undef CASE

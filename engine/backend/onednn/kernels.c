@@ -6,7 +6,7 @@
 typedef bool (*FindKernel)(const CzNode *node, const CzNode *const *nodes, int n_threads,
                            CzKernel *kernel);
 
-enum { CONV, CONV_FILTER, MATH, REDUCE, RESIZE, SHAPE, UPDATE, THIN, N_FILES };
+enum { CONV, CONV_FILTER, MATH, REDUCE, RESIZE, SHAPE, SOFTMAX, UPDATE, THIN, N_FILES };
 
 #define DECLARE(isa)                                                                        \
     bool cz_find_conv_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);        \
@@ -15,13 +15,15 @@ enum { CONV, CONV_FILTER, MATH, REDUCE, RESIZE, SHAPE, UPDATE, THIN, N_FILES };
     bool cz_find_reduce_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);      \
     bool cz_find_resize_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);      \
     bool cz_find_shape_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);       \
+    bool cz_find_softmax_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);     \
     bool cz_find_update_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);      \
     bool cz_find_thin_##isa(const CzNode *, const CzNode *const *, int, CzKernel *);
 
 #define ROW(isa)                                                                                 \
     {                                                                                            \
         cz_find_conv_##isa, cz_find_conv_filter_##isa, cz_find_math_##isa, cz_find_reduce_##isa, \
-            cz_find_resize_##isa, cz_find_shape_##isa, cz_find_update_##isa, cz_find_thin_##isa  \
+            cz_find_resize_##isa, cz_find_shape_##isa, cz_find_softmax_##isa,                    \
+            cz_find_update_##isa, cz_find_thin_##isa                                             \
     }
 
 DECLARE(base)
@@ -79,6 +81,8 @@ static int file_of(CzOp op)
     case CZ_OP_SLICE:
     case CZ_OP_PAD:
         return SHAPE;
+    case CZ_OP_LOG_SOFTMAX:
+        return SOFTMAX;
     case CZ_OP_STEP_GATE:
     case CZ_OP_ADAMW:
     case CZ_OP_EMA:

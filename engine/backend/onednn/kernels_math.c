@@ -11,36 +11,7 @@ typedef void (*UnaryRow)(float *dst, const float *src, size_t n, const CzParams 
 typedef void (*BinaryRow)(float *dst, const float *a, const float *b, size_t n,
                           const CzParams *params);
 
-// ---- exponential --------------------------------------------------------------------------------
-
-static inline float from_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-// e^x to about 1 ulp, after Cephes (Moshier 1992): e^x = 2^n e^r with |r| <= ln 2 / 2. 2^n is
-// applied in two halves, so that the largest and the denormal results come out too.
-static inline float exponential(float x)
-{
-    x = x > 89.0f ? 89.0f : x;
-    x = x < -104.0f ? -104.0f : x;
-    const float magic = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
-    float n = (x * 1.44269504f + magic) - magic;
-    float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    // A NaN has no integer; it goes through p.
-    int32_t whole = n == n ? (int32_t)n : 0, half = whole >> 1;
-    return p * from_bits((uint32_t)(half + 127) << 23) *
-           from_bits((uint32_t)(whole - half + 127) << 23);
-}
+// ---- functions of one number --------------------------------------------------------------------
 
 // After Cephes: a polynomial near 0, where 1 - e^-2x would lose digits.
 static inline float hyperbolic_tangent(float x)
@@ -56,8 +27,6 @@ static inline float hyperbolic_tangent(float x)
     float far = copysignf((1.0f - e) / (1.0f + e), x);
     return size < 0.625f ? near : far;
 }
-
-// ---- functions of one number --------------------------------------------------------------------
 
 #define UNARY(name, expression)                                                      \
     static void name(float *dst, const float *src, size_t n, const CzParams *params) \

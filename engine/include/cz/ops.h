@@ -52,6 +52,8 @@ CzValue cz_mean(CzGraph *graph, CzValue src, CzShape shape); // scale(sum)
 CzValue cz_broadcast(CzGraph *graph, CzValue src, CzShape shape, CzDtype dtype);
 // Scalar F32: sum of a * b.
 CzValue cz_dot(CzGraph *graph, CzValue a, CzValue b);
+// x - log(sum over c of e^x), at every place of every picture; safe for logits of any size.
+CzValue cz_log_softmax(CzGraph *graph, CzValue src);
 
 // Bilinear, sample centres at half pixels, edges repeated (PyTorch: align_corners=False).
 CzValue cz_resize(CzGraph *graph, CzValue src, int32_t h, int32_t w);
