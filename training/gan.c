@@ -8,7 +8,9 @@
 #include <cz/error.h>
 #include <cz/ops.h>
 
-#include "step.h"
+#include "optimizer.h"
+
+#define CRITIC_BETA2 0.999
 
 static const CzShape scalar = {1, 1, 1, 1};
 
@@ -99,32 +101,20 @@ enum {
     N_SCALARS
 };
 
-typedef struct {
-    char *name;
-    CzShape shape;
-    CzValue weight, grad;
-} Weight;
-
 struct TrainCritic {
     const TrainRecipe *recipe;
     CzGraph *graph;
     CzPlan *plan;
-    CzValue lightness, chroma, fake, rates, keep;
+    CzValue lightness, chroma, fake, keep;
     CzValue scalars[N_SCALARS];
-    GArray *weights, *effects; // of Weight, of CzValue
+    TrainOptimizer optimizer;
     size_t n_lightness, n_chroma;
 };
 
-static void weight_clear(gpointer weight)
-{
-    g_free(((Weight *)weight)->name);
-}
-
 static bool collect(void *user, const char *name, CzShape shape, bool trained)
 {
-    Weight weight = {.name = trained ? g_strdup(name) : NULL, .shape = shape};
     if (trained)
-        g_array_append_val((GArray *)user, weight);
+        train_optimizer_add(user, name, shape, 1, 0);
     return true;
 }
 
@@ -167,54 +157,22 @@ static CzValue build_r1(TrainCritic *critic, const CzCriticOutput *real)
                     (float)(recipe->r1 / 2 / recipe->batch), 0);
 }
 
-static void build_gradients(TrainCritic *critic, CzValue loss)
+static void build_updates(TrainCritic *critic, CzValue loss, const CzCriticOutput *real)
 {
     CzGraph *graph = critic->graph;
-    guint n = critic->weights->len;
-    g_autofree CzValue *wrt = g_new(CzValue, n), *grads = g_new(CzValue, n);
-    CzValue total = cz_scale(graph, loss, 0, 0); // not finite if the loss is not
-    for (guint i = 0; i < n; i++) {
-        Weight *weight = &g_array_index(critic->weights, Weight, i);
-        wrt[i] = weight->weight = cz_param(graph, weight->name, weight->shape);
-    }
-    cz_graph_gradient(graph, loss, wrt, n, grads);
-    for (guint i = 0; i < n; i++) {
-        g_array_index(critic->weights, Weight, i).grad = grads[i];
-        total = cz_add(graph, total, cz_dot(graph, grads[i], grads[i]));
-    }
+    TrainOptimizer *optimizer = &critic->optimizer;
+    train_optimizer_gradients(optimizer, loss);
     CzValue learns = cz_in_range(graph, loss, (float)critic->recipe->critic_floor, INFINITY);
-    CzValue gate = cz_step_gate(graph, total, (float)critic->recipe->clip);
+    optimizer->gate = cz_mul(graph, optimizer->gate, learns);
+    train_optimizer_updates(optimizer);
     critic->scalars[OUT_LOSS] = loss;
-    critic->scalars[OUT_NORM] = cz_math(graph, total, CZ_MATH_SQRT);
-    critic->scalars[OUT_GATE] = cz_mul(graph, gate, learns);
-}
-
-static CzValue moment(CzGraph *graph, const char *prefix, const Weight *weight)
-{
-    g_autofree char *name = g_strconcat(prefix, weight->name, NULL);
-    return cz_param(graph, name, weight->shape);
-}
-
-static void build_updates(TrainCritic *critic, const CzCriticOutput *real)
-{
-    CzGraph *graph = critic->graph;
-    const TrainRecipe *recipe = critic->recipe;
-    const CzAdamParams adam = {.beta1 = (float)recipe->critic_beta1,
-                               .beta2 = 0.999f,
-                               .epsilon = (float)recipe->epsilon,
-                               .rate_scale = 1};
-    for (guint i = 0; i < critic->weights->len; i++) {
-        const Weight *weight = &g_array_index(critic->weights, Weight, i);
-        CzValue effect = cz_adamw(graph, weight->weight, weight->grad,
-                                  moment(graph, TRAIN_M, weight), moment(graph, TRAIN_V, weight),
-                                  CZ_NONE, critic->rates, critic->scalars[OUT_GATE], adam);
-        g_array_append_val(critic->effects, effect);
-    }
+    critic->scalars[OUT_NORM] = optimizer->norm;
+    critic->scalars[OUT_GATE] = optimizer->gate;
     // An average with decay 0: the singular vectors themselves.
     for (int32_t i = 0; i < real->n_vectors; i++) {
-        CzValue effect = cz_ema(graph, real->vectors[i], real->next_vectors[i], critic->keep,
-                                critic->scalars[OUT_GATE]);
-        g_array_append_val(critic->effects, effect);
+        CzValue effect =
+            cz_ema(graph, real->vectors[i], real->next_vectors[i], critic->keep, optimizer->gate);
+        g_array_append_val(optimizer->effects, effect);
     }
 }
 
@@ -223,6 +181,10 @@ static void build(TrainCritic *critic)
     CzGraph *graph = critic->graph;
     const TrainRecipe *recipe = critic->recipe;
     CzCriticParams params = train_gan_critic(recipe);
+    const TrainOptimizerParams learning = {.beta1 = recipe->critic_beta1,
+                                           .beta2 = CRITIC_BETA2,
+                                           .epsilon = recipe->epsilon,
+                                           .clip = recipe->clip};
     CzCriticOutput real = {0}, fake = {0};
     TrainGan gan = TRAIN_GAN_BCE;
     int32_t n = recipe->batch, side = recipe->crop / 2;
@@ -230,7 +192,8 @@ static void build(TrainCritic *critic)
     critic->lightness = cz_input(graph, "lightness", cz_shape(n, 1, recipe->crop, recipe->crop));
     critic->chroma = cz_input(graph, "chroma", cz_shape(n, 2, side, side));
     critic->fake = cz_input(graph, "fake", cz_shape(n, 2, side, side));
-    critic->rates = cz_input(graph, "rates", cz_shape(1, 4, 1, 1));
+    train_optimizer_init(&critic->optimizer, graph, &learning);
+    cz_critic_each(&params, collect, &critic->optimizer);
     critic->keep = cz_input(graph, "keep", cz_shape(1, 4, 1, 1));
     CzValue lightness = train_gan_lightness(graph, critic->lightness);
     cz_critic_build(graph, lightness, critic->chroma, &params, &real);
@@ -238,8 +201,7 @@ static void build(TrainCritic *critic)
     build_scalars(critic, &real, &fake, gan);
     critic->scalars[OUT_R1] = build_r1(critic, &real);
     CzValue loss = train_gan_critic_loss(graph, &real, &fake, params.n_scales, gan);
-    build_gradients(critic, cz_add(graph, loss, critic->scalars[OUT_R1]));
-    build_updates(critic, &real);
+    build_updates(critic, cz_add(graph, loss, critic->scalars[OUT_R1]), &real);
     cz_critic_clear(&real);
     cz_critic_clear(&fake);
 }
@@ -248,20 +210,16 @@ TrainCritic *train_critic_new(CzEngineDevice *device, CzStore *store, const Trai
                               GError **error)
 {
     TrainCritic *critic = g_new0(TrainCritic, 1);
-    CzCriticParams params = train_gan_critic(recipe);
     critic->recipe = recipe;
     critic->graph = cz_graph_new();
-    critic->weights = g_array_new(FALSE, FALSE, sizeof(Weight));
-    g_array_set_clear_func(critic->weights, weight_clear);
-    critic->effects = g_array_new(FALSE, FALSE, sizeof(CzValue));
     critic->n_lightness = (size_t)recipe->batch * (size_t)recipe->crop * (size_t)recipe->crop;
     critic->n_chroma = critic->n_lightness / 2;
-    cz_critic_each(&params, collect, critic->weights);
     build(critic);
-    size_t n = N_SCALARS + critic->effects->len;
+    const GArray *effects = critic->optimizer.effects;
+    size_t n = N_SCALARS + effects->len;
     g_autofree CzValue *outputs = g_new(CzValue, n);
     memcpy(outputs, critic->scalars, sizeof critic->scalars);
-    memcpy(outputs + N_SCALARS, critic->effects->data, critic->effects->len * sizeof *outputs);
+    memcpy(outputs + N_SCALARS, effects->data, effects->len * sizeof *outputs);
     if (cz_graph_check(critic->graph, error))
         critic->plan = cz_plan_new(device, store, critic->graph, outputs, n, NULL, error);
     if (!critic->plan)
@@ -275,18 +233,15 @@ void train_critic_free(TrainCritic *critic)
         return;
     cz_plan_free(critic->plan);
     cz_graph_free(critic->graph);
-    g_array_free(critic->weights, TRUE);
-    g_array_free(critic->effects, TRUE);
+    train_optimizer_clear(&critic->optimizer);
     g_free(critic);
 }
 
 bool train_critic_run(TrainCritic *critic, const float *lightness, const float *chroma,
                       const float *fake, int64_t index, TrainCriticScalars *scalars, GError **error)
 {
-    double t = (double)index + 1;
-    const float rates[4] = {(float)critic->recipe->critic_rate,
-                            (float)(1 - pow(critic->recipe->critic_beta1, t)),
-                            (float)(1 - pow(0.999, t)), 0};
+    float rates[4];
+    train_optimizer_rates(&critic->optimizer, critic->recipe->critic_rate, 0, index, rates);
     const struct {
         CzValue input;
         const float *data;
@@ -294,7 +249,7 @@ bool train_critic_run(TrainCritic *critic, const float *lightness, const float *
     } inputs[] = {{critic->lightness, lightness, critic->n_lightness},
                   {critic->chroma, chroma, critic->n_chroma},
                   {critic->fake, fake, critic->n_chroma},
-                  {critic->rates, rates, 4},
+                  {critic->optimizer.rates, rates, 4},
                   {critic->keep, rates, 4}};
     float *const fields[N_SCALARS] = {&scalars->loss,       &scalars->norm, &scalars->gate,
                                       &scalars->real,       &scalars->fake, &scalars->right_real,
@@ -316,9 +271,7 @@ typedef struct {
 static bool start_moments(void *user, const char *name, CzShape shape, bool trained)
 {
     Starter *starter = user;
-    g_autofree char *m = g_strconcat(TRAIN_M, name, NULL), *v = g_strconcat(TRAIN_V, name, NULL);
-    return !trained || (cz_store_add(starter->store, m, shape, NULL, starter->error) &&
-                        cz_store_add(starter->store, v, shape, NULL, starter->error));
+    return !trained || train_optimizer_start(starter->store, name, shape, false, starter->error);
 }
 
 bool train_critic_start(CzStore *store, const TrainRecipe *recipe, GError **error)

@@ -6,34 +6,34 @@
 #include <string.h>
 
 #include <cz/error.h>
-#include <cz/memory.h>
 #include <cz/ops.h>
 
 #include "gan.h"
+#include "optimizer.h"
 
 enum { OUT_LOSS, OUT_NORM, OUT_GATE, OUT_CHROMA, OUT_CHROMA_TRUE, OUT_GAN, N_SCALARS };
-
-typedef struct {
-    CzUnetTensor tensor;
-    CzValue weight, grad;
-} Weight;
 
 struct TrainStep {
     const TrainRecipe *recipe;
     CzGraph *graph;
     CzPlan *plan;
-    CzValue lightness, chroma, rates, output;
+    CzValue lightness, chroma, output;
     CzValue scalars[N_SCALARS];
-    GArray *weights; // of Weight
+    TrainOptimizer optimizer;
     size_t n_lightness, n_chroma;
 };
 
 static const CzShape scalar = {1, 1, 1, 1};
 
+// Biases are not decayed: they hold levels, not slopes.
 static bool collect(void *user, const CzUnetTensor *tensor)
 {
-    Weight weight = {.tensor = *tensor};
-    g_array_append_val((GArray *)user, weight);
+    TrainStep *step = user;
+    const TrainRecipe *recipe = step->recipe;
+    CzShape shape = tensor->shape;
+    bool bias = shape.n == 1 && shape.h == 1 && shape.w == 1;
+    train_optimizer_add(&step->optimizer, tensor->name, shape,
+                        tensor->encoder ? recipe->encoder_scale : 1, bias ? 0 : recipe->decay);
     return true;
 }
 
@@ -106,51 +106,13 @@ static CzValue build_loss(TrainStep *step, bool against_critic)
     return loss;
 }
 
-static CzValue state(CzGraph *graph, const char *prefix, const CzUnetTensor *tensor)
+static void build_update(TrainStep *step, CzValue loss)
 {
-    g_autofree char *name = g_strconcat(prefix, tensor->name, NULL);
-    return cz_param(graph, name, tensor->shape);
-}
-
-// Gradient of the loss for every weight, its norm, and the gate that they all go through.
-static void build_gradients(TrainStep *step, CzValue loss)
-{
-    CzGraph *graph = step->graph;
-    guint n = step->weights->len;
-    g_autofree CzValue *wrt = g_new(CzValue, n), *grads = g_new(CzValue, n);
-    for (guint i = 0; i < n; i++) {
-        Weight *weight = &g_array_index(step->weights, Weight, i);
-        weight->weight = wrt[i] = cz_param(graph, weight->tensor.name, weight->tensor.shape);
-    }
-    cz_graph_gradient(graph, loss, wrt, n, grads);
-    // Nothing as long as the loss is finite; Huber's and L1's gradients are, even when it is not.
-    CzValue total = cz_scale(graph, loss, 0, 0);
-    for (guint i = 0; i < n; i++) {
-        g_array_index(step->weights, Weight, i).grad = grads[i];
-        total = cz_add(graph, total, cz_dot(graph, grads[i], grads[i]));
-    }
+    train_optimizer_gradients(&step->optimizer, loss);
+    train_optimizer_updates(&step->optimizer);
     step->scalars[OUT_LOSS] = loss;
-    step->scalars[OUT_NORM] = cz_math(graph, total, CZ_MATH_SQRT);
-    step->scalars[OUT_GATE] = cz_step_gate(graph, total, (float)step->recipe->clip);
-}
-
-// Biases are not decayed: they hold levels, not slopes.
-static CzValue build_update(TrainStep *step, const Weight *weight)
-{
-    const TrainRecipe *recipe = step->recipe;
-    CzShape shape = weight->tensor.shape;
-    bool bias = shape.n == 1 && shape.h == 1 && shape.w == 1;
-    CzAdamParams adam = {
-        .beta1 = (float)recipe->beta1,
-        .beta2 = (float)recipe->beta2,
-        .epsilon = (float)recipe->epsilon,
-        .decay = bias ? 0 : (float)recipe->decay,
-        .rate_scale = weight->tensor.encoder ? (float)recipe->encoder_scale : 1,
-    };
-    return cz_adamw(
-        step->graph, weight->weight, weight->grad, state(step->graph, TRAIN_M, &weight->tensor),
-        state(step->graph, TRAIN_V, &weight->tensor),
-        state(step->graph, TRAIN_EMA, &weight->tensor), step->rates, step->scalars[OUT_GATE], adam);
+    step->scalars[OUT_NORM] = step->optimizer.norm;
+    step->scalars[OUT_GATE] = step->optimizer.gate;
 }
 
 TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRecipe *recipe,
@@ -158,25 +120,29 @@ TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRec
 {
     TrainStep *step = g_new0(TrainStep, 1);
     CzUnetParams network = train_recipe_network(recipe);
+    const TrainOptimizerParams params = {.beta1 = recipe->beta1,
+                                         .beta2 = recipe->beta2,
+                                         .epsilon = recipe->epsilon,
+                                         .clip = recipe->clip,
+                                         .average = true};
     int32_t n = recipe->batch, crop = recipe->crop;
     step->recipe = recipe;
     step->graph = cz_graph_new();
-    step->weights = g_array_new(FALSE, FALSE, sizeof(Weight));
     step->n_lightness = (size_t)n * (size_t)crop * (size_t)crop;
     step->n_chroma = step->n_lightness / 2;
     step->lightness = cz_input(step->graph, "lightness", cz_shape(n, 1, crop, crop));
     step->chroma = cz_input(step->graph, "chroma", cz_shape(n, 2, crop / 2, crop / 2));
-    step->rates = cz_input(step->graph, "rates", cz_shape(1, 4, 1, 1));
-    cz_unet_each(&network, collect, step->weights);
+    train_optimizer_init(&step->optimizer, step->graph, &params);
+    cz_unet_each(&network, collect, step);
     step->output =
         cz_unet_build(step->graph, step->lightness, &network, recipe->bf16 ? CZ_BF16 : CZ_F32)
             .chroma;
-    build_gradients(step, build_loss(step, against_critic));
-    size_t n_outputs = N_SCALARS + step->weights->len + 1;
+    build_update(step, build_loss(step, against_critic));
+    GArray *effects = step->optimizer.effects;
+    size_t n_outputs = N_SCALARS + effects->len + 1;
     g_autofree CzValue *outputs = g_new(CzValue, n_outputs);
     memcpy(outputs, step->scalars, sizeof step->scalars);
-    for (guint i = 0; i < step->weights->len; i++)
-        outputs[N_SCALARS + i] = build_update(step, &g_array_index(step->weights, Weight, i));
+    memcpy(outputs + N_SCALARS, effects->data, effects->len * sizeof *outputs);
     outputs[n_outputs - 1] = step->output;
     if (cz_graph_check(step->graph, error))
         step->plan = cz_plan_new(device, store, step->graph, outputs, n_outputs, NULL, error);
@@ -191,7 +157,7 @@ void train_step_free(TrainStep *step)
         return;
     cz_plan_free(step->plan);
     cz_graph_free(step->graph);
-    g_array_free(step->weights, TRUE);
+    train_optimizer_clear(&step->optimizer);
     g_free(step);
 }
 
@@ -212,14 +178,13 @@ bool train_step_run(TrainStep *step, const float *lightness, const float *chroma
     double t = (double)index + 1;
     // The average of the first steps would otherwise be the untrained weights for a long time.
     double ema = MIN(recipe->ema, (1 + t) / (10 + t));
-    const float rates[4] = {(float)train_recipe_rate(recipe, index),
-                            (float)(1 - pow(recipe->beta1, t)), (float)(1 - pow(recipe->beta2, t)),
-                            (float)ema};
+    float rates[4];
+    train_optimizer_rates(&step->optimizer, train_recipe_rate(recipe, index), ema, index, rates);
     float *const fields[N_SCALARS] = {&scalars->loss,   &scalars->norm,        &scalars->gate,
                                       &scalars->chroma, &scalars->chroma_true, &scalars->gan};
     bool done = cz_plan_write(step->plan, step->lightness, lightness, step->n_lightness, error) &&
                 cz_plan_write(step->plan, step->chroma, chroma, step->n_chroma, error) &&
-                cz_plan_write(step->plan, step->rates, rates, 4, error) &&
+                cz_plan_write(step->plan, step->optimizer.rates, rates, 4, error) &&
                 cz_plan_run(step->plan, NULL, error);
     for (int i = 0; done && i < N_SCALARS; i++)
         done = cz_plan_read(step->plan, step->scalars[i], fields[i], 1, error);
@@ -231,21 +196,10 @@ typedef struct {
     GError **error;
 } Starter;
 
-// Moments begin at zero, the moving average at the weights themselves.
 static bool start_state(void *user, const CzUnetTensor *tensor)
 {
     Starter *starter = user;
-    g_autofree char *m = g_strconcat(TRAIN_M, tensor->name, NULL),
-                    *v = g_strconcat(TRAIN_V, tensor->name, NULL);
-    g_autofree char *ema = g_strconcat(TRAIN_EMA, tensor->name, NULL);
-    float *data =
-        cz_memory_alloc(cz_shape_count(tensor->shape) * sizeof *data, tensor->name, starter->error);
-    bool done = data && cz_store_read(starter->store, tensor->name, data, starter->error) &&
-                cz_store_add(starter->store, m, tensor->shape, NULL, starter->error) &&
-                cz_store_add(starter->store, v, tensor->shape, NULL, starter->error) &&
-                cz_store_add(starter->store, ema, tensor->shape, data, starter->error);
-    cz_memory_free(data);
-    return done;
+    return train_optimizer_start(starter->store, tensor->name, tensor->shape, true, starter->error);
 }
 
 bool train_step_start(CzStore *store, const TrainRecipe *recipe, GError **error)

@@ -4,13 +4,8 @@
 
 #include <cz/plan.h>
 
+#include "optimizer.h" // names in the store
 #include "recipe.h"
-
-// Names in the store: "NAME" the weight, "m/NAME" and "v/NAME" Adam's moments, "ema/NAME" the
-// moving average.
-#define TRAIN_M   "m/"
-#define TRAIN_V   "v/"
-#define TRAIN_EMA "ema/"
 
 typedef struct {
     float loss;        // weighted sum, before the update
