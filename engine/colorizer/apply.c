@@ -49,20 +49,28 @@ static void field_span(const Look *look, const CzPart *part, int32_t x, int32_t 
     }
 }
 
+// The color that is wished for, in the gamut or not. lab: n * 3 (out).
+static void wish_span(const Look *look, const CzPart *part, int32_t x, int32_t y, int32_t n,
+                      const float *rgb, float *lab)
+{
+    float lightness[SPAN];
+    cz_rgb_to_lightness(lightness, rgb, n);
+    field_span(look, part, x, y, n, lightness, lab);
+    if (look->warmth != 0)
+        cz_warmth_span(lab, n, look->warmth);
+    if (look->tone)
+        cz_tone_span(look->tone, lab, n);
+}
+
 // One row of a part. Strips may be cut anywhere along y: every pixel is computed the same way in
 // all of them; along x up to the rounding of the place between two middles of the field.
 static void apply_row(const Look *look, const CzPart *part, int32_t y, const float *rgb,
                       float *rgb_out)
 {
-    float lightness[SPAN], lab[3 * SPAN];
+    float lab[3 * SPAN];
     for (int32_t x = 0; x < part->width; x += SPAN) {
         int32_t n = MIN(SPAN, part->width - x);
-        cz_rgb_to_lightness(lightness, rgb + 3 * (size_t)x, n);
-        field_span(look, part, part->x + x, y, n, lightness, lab);
-        if (look->warmth != 0)
-            cz_warmth_span(lab, n, look->warmth);
-        if (look->tone)
-            cz_tone_span(look->tone, lab, n);
+        wish_span(look, part, part->x + x, y, n, rgb + 3 * (size_t)x, lab);
         cz_lab_to_gamut_rgb(rgb_out + 3 * (size_t)x, lab, n);
     }
 }
@@ -81,6 +89,23 @@ void cz_chroma_apply_part(const CzChroma *chroma, const CzSettings *settings, co
     size_t stride = 3 * (size_t)part->width;
     for (int32_t i = 0; i < part->height; i++)
         apply_row(&look, part, part->y + i, rgb + i * stride, rgb_out + i * stride);
+}
+
+size_t cz_chroma_count_reduced(const CzChroma *chroma, const CzSettings *settings,
+                               const CzPart *part, const float *rgb)
+{
+    const Look look = look_of(chroma, settings);
+    float lab[3 * SPAN];
+    size_t count = 0;
+    for (int32_t y = 0; y < part->height; y++)
+        for (int32_t x = 0; x < part->width; x += SPAN) {
+            int32_t n = MIN(SPAN, part->width - x);
+            wish_span(&look, part, part->x + x, part->y + y, n,
+                      rgb + 3 * ((size_t)y * (size_t)part->width + (size_t)x), lab);
+            for (int32_t i = 0; i < n; i++)
+                count += !cz_lab_in_gamut(lab + 3 * i);
+        }
+    return count;
 }
 
 typedef struct {

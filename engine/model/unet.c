@@ -6,6 +6,7 @@
 // PyTorch, so that its state_dict is the file.
 #include <cz/unet.h>
 
+#include <cz/encoder.h>
 #include <cz/ops.h>
 
 #include <string.h>
@@ -16,7 +17,9 @@ const CzUnetParams cz_unet_default = {
     .context = 1,
 };
 
-enum { STEM_WIDTH = 32, N_LEVELS = 5, BOTTOM = N_LEVELS - 1 };
+enum { STEM_WIDTH = 32, N_LEVELS = CZ_ENCODER_LEVELS, BOTTOM = N_LEVELS - 1 };
+
+const int32_t cz_encoder_widths[CZ_ENCODER_LEVELS] = {16, 24, 40, 112, 320};
 
 // Blocks of one kind; the first has the stride and changes the number of channels.
 typedef struct {
@@ -68,10 +71,9 @@ static CzValue convolve(CzGraph *graph, CzValue src, CzValue residual, const cha
 
 // Inverted bottleneck (Sandler et al. 2018): widen, filter each channel, narrow; added to what came
 // in where the shapes agree.
-static CzValue bottleneck(CzGraph *graph, CzValue src, int32_t number, const Stage *stage,
+static CzValue bottleneck(CzGraph *graph, CzValue src, const char *prefix, const Stage *stage,
                           int32_t stride)
 {
-    g_autofree char *prefix = g_strdup_printf("encoder.block.%d.", number);
     int32_t c = cz_graph_shape(graph, src).c, wide = c * stage->expansion;
     CzValue y = src;
     if (stage->expansion > 1)
@@ -88,15 +90,18 @@ static CzValue bottleneck(CzGraph *graph, CzValue src, int32_t number, const Sta
                     (Layer){.width = stage->width, .kernel = 1});
 }
 
-static void encode(CzGraph *graph, CzValue src, CzValue *levels)
+void cz_encoder_build(CzGraph *graph, CzValue src, const char *prefix,
+                      CzValue levels[CZ_ENCODER_LEVELS])
 {
     CzValue y = convolve(
-        graph, src, CZ_NONE, "encoder.", "stem",
+        graph, src, CZ_NONE, prefix, "stem",
         (Layer){.width = STEM_WIDTH, .kernel = 3, .stride = 2, .activation = CZ_ACT_RELU6});
     int32_t number = 0;
     for (size_t i = 0; i < G_N_ELEMENTS(stages); i++) {
-        for (int32_t j = 0; j < stages[i].n_blocks; j++)
-            y = bottleneck(graph, y, number++, &stages[i], j ? 1 : stages[i].stride);
+        for (int32_t j = 0; j < stages[i].n_blocks; j++) {
+            g_autofree char *block = g_strdup_printf("%sblock.%d.", prefix, number++);
+            y = bottleneck(graph, y, block, &stages[i], j ? 1 : stages[i].stride);
+        }
         if (stages[i].level >= 0)
             levels[stages[i].level] = y;
     }
@@ -140,7 +145,7 @@ CzUnetOutput cz_unet_build(CzGraph *graph, CzValue lightness, const CzUnetParams
     if (dtype != CZ_F32)
         lightness = cz_cast(graph, lightness, dtype);
     CzValue levels[N_LEVELS], steps[BOTTOM];
-    encode(graph, lightness, levels);
+    cz_encoder_build(graph, lightness, "encoder.", levels);
     CzValue y = levels[BOTTOM];
     if (params->context)
         y = add_context(graph, y, dtype);

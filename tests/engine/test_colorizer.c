@@ -299,6 +299,31 @@ static void test_parts(void)
     g_assert_cmpfloat(worst, <, 1e-5);
 }
 
+// Counted anew: pixels that apply changed against the field's own color; the edge may be told
+// either way.
+static void test_count_reduced(void)
+{
+    enum { W = 301, H = 200 };
+    g_autoptr(Picture) picture = picture_new(W, H, true);
+    g_autoptr(CzChroma) chroma = cz_colorizer_predict(shared, &picture->photo, 0, NULL, NULL);
+    const CzPart whole = {W, H, 0, 0, W, H};
+    CzSettings settings = settings_of(0.3);
+    size_t counted = cz_chroma_count_reduced(chroma, &settings, &whole, picture->rgb), moved = 0;
+    g_assert_true(cz_chroma_apply(chroma, shared, &settings, &picture->photo, NULL, NULL));
+    g_autofree float *lightness = g_new(float, W *H), *ab = g_new(float, 2 * W * H);
+    cz_rgb_to_lightness(lightness, picture->rgb, W * H);
+    cz_field_sample(cz_chroma_field(chroma), W, H, 0, H, lightness, ab);
+    for (size_t i = 0; i < W * H; i++) {
+        float wish[3] = {lightness[i], 0.3f * ab[2 * i], 0.3f * ab[2 * i + 1]}, most = 0;
+        cz_lab_to_rgb(wish, wish, 1);
+        for (int k = 0; k < 3; k++)
+            most = fmaxf(most, fabsf(wish[k] - picture->out[3 * i + k]));
+        moved += most > 1e-4f;
+    }
+    g_assert_cmpuint(counted, >, 100);
+    g_assert_cmpuint(MAX(counted, moved) - MIN(counted, moved), <=, counted / 20);
+}
+
 static void test_field(void)
 {
     g_autoptr(Picture) picture = picture_new(301, 200, false);
@@ -557,6 +582,7 @@ int main(int argc, char **argv)
     CASE("warmth_shifts_and_keeps_lightness", test_warmth);
     CASE("strips_of_any_height_are_the_whole", test_strips);
     CASE("parts_are_the_whole", test_parts);
+    CASE("what_the_gamut_reduces_is_counted", test_count_reduced);
     CASE("field_lightness_is_the_area_mean", test_field);
     CASE("a_lost_pixel_spreads_nowhere", test_not_a_number_stays_alone);
     CASE("cancel_at_every_report", test_cancel);

@@ -72,6 +72,10 @@ typedef struct {
 } CzPart;
 void cz_chroma_apply_part(const CzChroma *chroma, const CzSettings *settings, const CzPart *part, const float *rgb,
                           float *rgb_out);
+// How many pixels of the part get less chroma than the field, with these settings, gives them,
+// because sRGB has no such color at their L*. Thread-safe; uses the calling thread only.
+size_t cz_chroma_count_reduced(const CzChroma *chroma, const CzSettings *settings, const CzPart *part,
+                               const float *rgb);
 
 // Path of weights/photo.safetensors: COLORIZE_WEIGHTS, beside the build, or installed. The caller frees.
 // NULL with CZ_ERROR_IO naming the places looked at.
