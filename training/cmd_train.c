@@ -24,6 +24,7 @@ typedef struct {
     char **sets;
     gboolean resume;
     int threads, loaders;
+    gint64 stop_after;
 } Arguments;
 
 static bool read_recipe(const Arguments *arguments, TrainRecipe *recipe, GError **error)
@@ -67,6 +68,7 @@ static int train(const Arguments *arguments)
                                      .device = arguments->device,
                                      .n_loaders = arguments->loaders,
                                      .resume = arguments->resume,
+                                     .stop_after = arguments->stop_after,
                                      .stop = &stop};
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
@@ -96,6 +98,9 @@ int train_command_train(int argc, char **argv)
          "Compute threads (default: free physical cores)", "N"},
         {"loaders", 0, 0, G_OPTION_ARG_INT, &a.loaders,
          "Threads that prepare pictures (default: 1)", "N"},
+        {"stop-after", 0, 0, G_OPTION_ARG_INT64, &a.stop_after,
+         "Validate, save and stop when STEPS are done in all; the schedule keeps its full length",
+         "STEPS"},
         {NULL},
     };
     g_autofree char *keys = train_recipe_help();
@@ -111,6 +116,8 @@ int train_command_train(int argc, char **argv)
                        argc > 1 ? "too many arguments" : "--data, --recipe and --run are needed");
     else if (a.threads < 0 || a.threads > 1024 || a.loaders < 1 || a.loaders > 64)
         train_cli_tell("train", TRAIN_USAGE, "--threads is 1 to 1024, --loaders 1 to 64");
+    else if (a.stop_after < 0)
+        train_cli_tell("train", TRAIN_USAGE, "--stop-after is a number of steps");
     else
         status = train(&a);
     g_free(a.data);

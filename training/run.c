@@ -252,11 +252,19 @@ static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
     return true;
 }
 
+// Where this process ends: schedules keep the full length, so that a resumed run goes on as if it
+// had never paused.
+static int64_t end_of(const Run *run)
+{
+    int64_t after = run->options->stop_after;
+    return after > 0 ? MIN(after, run->steps) : run->steps;
+}
+
 // What is due after a step: a line, a checkpoint, a look at pictures.
 static bool after_step(Run *run, GError **error)
 {
     const TrainRecipe *recipe = run->recipe;
-    bool last = run->done == run->steps, log = last || run->done % recipe->log_every == 0;
+    bool last = run->done == end_of(run), log = last || run->done % recipe->log_every == 0;
     bool look = last || run->done % recipe->validate_every == 0;
     bool due = last || look || (log && now() - run->saved >= 60 * recipe->checkpoint_minutes);
     if (log)
@@ -303,8 +311,11 @@ static bool step_once(Run *run, const TrainBatch *batch, TrainScalars *scalars, 
 static bool loop(Run *run, bool *stopped, GError **error)
 {
     run->began = run->saved = now();
-    *stopped = false;
-    while (run->done < run->steps) {
+    int64_t end = end_of(run);
+    // One that was killed after its last checkpoint may not have looked at pictures yet.
+    if (run->done >= end && !train_validate(run->options, run->done, error))
+        return false;
+    while (run->done < end) {
         TrainScalars scalars;
         const TrainBatch *batch = train_loader_next(run->loader, error);
         if (!batch || !step_once(run, batch, &scalars, error))
@@ -313,11 +324,12 @@ static bool loop(Run *run, bool *stopped, GError **error)
         run->done++;
         if (!note_scalars(run, &scalars, error) || !after_step(run, error))
             return false;
-        if (*run->options->stop && run->done < run->steps) {
+        if (*run->options->stop && run->done < end) {
             *stopped = true;
             return save(run, error);
         }
     }
+    *stopped = run->done < run->steps;
     return true;
 }
 

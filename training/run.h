@@ -16,6 +16,7 @@ typedef struct {
     const char *device; // NULL: auto
     int n_loaders;      // threads that prepare batches
     bool resume;
+    int64_t stop_after; // steps in all, with those before a resume, then as if stopped; 0: none
     const volatile sig_atomic_t *stop; // not 0: finish the step, save, return
 } TrainRunOptions;
 

@@ -218,6 +218,21 @@ def killed_and_resumed_is_the_uninterrupted_run():
           "the resumed run gave other weights")
 
 
+def stop_after_pauses_and_keeps_the_schedule():
+    """A run in three pieces is the run in one; each piece ends with a look at pictures."""
+    parts = ["--set", "data.validation=0.2", "--set", "run.validate-every=100", "--set", "train.images=20"]
+    succeed(*train("whole", *parts))
+    out = succeed(*train("pieces", *parts, "--stop-after", "2"))
+    check("stopped and saved" in out and "step 2 " in out and "step 3 " not in out, out)
+    check(read("pieces/validation.csv").split(b"\n")[-2].startswith(b"2,"), read("pieces/validation.csv"))
+    succeed(*train("pieces", *parts, "--stop-after", "4", "--resume"))
+    out = succeed(*train("pieces", *parts, "--stop-after", "4", "--resume"))
+    check("step 5 " not in out and "validation on" in out, "nothing is left to do but to look", out)
+    check("done" in succeed(*train("pieces", *parts, "--stop-after", "99", "--resume")), "done")
+    check(weights_bytes("whole/final.safetensors") == weights_bytes("pieces/final.safetensors"), "others")
+    fail(2, "--stop-after", *train("r", "--stop-after", "-1"))
+
+
 def a_runs_own_recipe_resumes_it():
     shutil.copytree(path("term"), path("own"))
     os.remove(path("own", "final.safetensors"))
@@ -456,7 +471,7 @@ def apply_refuses_unwritable_places():
 CLAIMS = [help_is_given_everywhere, wrong_usage_is_exit_2, prepare_takes_colour_and_counts_the_rest,
           train_leaves_all_its_files, same_training_gives_the_same_bytes,
           stopped_and_resumed_is_the_uninterrupted_run, killed_and_resumed_is_the_uninterrupted_run,
-          a_runs_own_recipe_resumes_it, damaged_checkpoints_are_told, train_refuses_what_cannot_be,
+          stop_after_pauses_and_keeps_the_schedule, a_runs_own_recipe_resumes_it, damaged_checkpoints_are_told, train_refuses_what_cannot_be,
           no_picture_held_back_is_no_error, validation_shows_pictures, apply_keeps_size_and_depth,
           apply_keeps_stems_in_a_folder_and_goes_on, apply_overwrites_no_photograph_and_no_result,
           apply_refuses_bad_photographs, apply_refuses_bad_weights, apply_refuses_bad_settings,
