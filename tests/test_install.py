@@ -61,7 +61,7 @@ def system_places(build):
     data = prefix / chosen["datadir"]
     places = {prefix / "lib/gimp/2.0/plug-ins/colorize-photo/colorize-photo",
               data / "gimp/2.0/scripts/colorize-photos.scm",
-              data / "doc/colorize-photo/manual.html",
+              data / "doc/colorize-photo/manual.html", data / "doc/colorize-photo/train.html",
               data / "icons/hicolor/scalable/apps/colorize-photo.svg",
               data / "metainfo/org.gimp.GIMP.Plugin.ColorizePhoto.metainfo.xml"}
     places |= {prefix / chosen["localedir"] / name / "LC_MESSAGES/colorize-photo.mo" for name in LANGUAGES}
@@ -123,7 +123,7 @@ def test_user(folder):
     run("meson", "compile", "-C", build, *targets, env=env)
     run("meson", "install", "-C", build, "--no-rebuild", env=env)
     plugin = home / GIMP_FOLDER / "plug-ins/colorize-photo"
-    for name in ["colorize-photo", "manual.html"] + [f"locale/{name}/LC_MESSAGES/colorize-photo.mo" for name in LANGUAGES]:
+    for name in ["colorize-photo", "manual.html", "train.html"] + [f"locale/{name}/LC_MESSAGES/colorize-photo.mo" for name in LANGUAGES]:
         expect((plugin / name).exists(), f"{name} is missing: {sorted(files(home))}")
     expect((home / ".local/share/icons/hicolor/scalable/apps/colorize-photo.svg").exists(), "the icon is missing")
     if not (plugin / "photo.safetensors").exists():
