@@ -9,6 +9,7 @@
 #include <cz/error.h>
 
 #include "gan.h"
+#include "losses.h"
 
 #define AT(field) offsetof(TrainRecipe, field), sizeof(((TrainRecipe *)0)->field)
 #define INT(s, k, field, lo, hi, start, help)                     \
@@ -67,6 +68,10 @@ static const TrainKey keys[] = {
     FLOAT("loss", "colourfulness", colourfulness, 0, 1e6, 0, "weight of |mean chroma of output - of truth|, ab/100"),
     FLOAT("loss", "gradient", gradient, 0, 1e6, 0, "weight of L1 on the differences of neighbours' ab/100"),
     FLOAT("loss", "gan", gan, 0, 1e6, 0, "weight of the critic's verdict; 0: no critic"),
+    FLOAT("loss", "class", classes, 0, 1e6, 0, "weight of the cross entropy of color classes, rare ones counting more"),
+    FLOAT("loss", "perceptual", perceptual, 0, 1e6, 0, "weight of the distance in a pretrained encoder's features"),
+    TEXT("loss", "perceptual-encoder", perceptual_encoder, "", "that encoder, for color pictures (path, from the recipe's folder)"),
+    TEXT("loss", "schedule", loss_schedule, "", "factors on weights by pictures seen, as in 'gan 0:0 20000:1; l1 0:1 20000:0'"),
     TEXT("gan", "loss", gan_loss, "hinge", "bce, lsgan or hinge"),
     INT("gan", "width", critic_width, 1, 512, 48, "the critic's channels after its first convolution (PatchGAN 70: 64)"),
     INT("gan", "layers", critic_layers, 1, 5, 2, "its convolutions of stride 2 (PatchGAN 70: 3)"),
@@ -144,7 +149,7 @@ static const TrainKey *find(const char *section, const char *name)
 static bool put_text(TrainRecipe *recipe, const TrainKey *key, const char *text, const char *folder,
                      GError **error)
 {
-    bool is_path = strcmp(key->section, "network") == 0;
+    bool is_path = strcmp(key->section, "network") == 0 || g_str_has_suffix(key->key, "-encoder");
     g_autofree char *start = folder ? g_canonicalize_filename(folder, NULL) : NULL;
     g_autofree char *full =
         is_path && *text ? g_canonicalize_filename(text, start) : g_strdup(text);
@@ -241,9 +246,7 @@ bool train_recipe_check(const TrainRecipe *recipe, GError **error)
 {
     const char *wrong = NULL;
     TrainGan gan;
-    if (recipe->huber + recipe->l1 + recipe->gan <= 0)
-        wrong = "loss.huber, loss.l1 and loss.gan are all 0: there is nothing to learn from";
-    else if (recipe->crop % 2)
+    if (recipe->crop % 2)
         wrong = "data.crop is odd: chroma is predicted at half of it";
     else if (recipe->scale_max < recipe->scale_min)
         wrong = "data.scale-max is below data.scale-min";
@@ -254,7 +257,7 @@ bool train_recipe_check(const TrainRecipe *recipe, GError **error)
                 "or larger crops";
     if (wrong)
         g_set_error_literal(error, CZ_ERROR, CZ_ERROR_RECIPE, wrong);
-    return !wrong;
+    return !wrong && train_losses_check(recipe, error);
 }
 
 // The shortest text that reads back as the same number.
@@ -283,7 +286,7 @@ char *train_recipe_text(const TrainRecipe *recipe)
 char *train_recipe_hash(const TrainRecipe *recipe)
 {
     TrainRecipe bare = *recipe;
-    char *const paths[] = {bare.encoder, bare.start};
+    char *const paths[] = {bare.encoder, bare.start, bare.perceptual_encoder};
     for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
         g_autofree char *name = *paths[i] ? g_path_get_basename(paths[i]) : g_strdup("");
         g_strlcpy(paths[i], name, sizeof bare.encoder);

@@ -32,7 +32,9 @@ typedef struct {
     int32_t warmup; // steps
     double ema;
     // [loss]
-    double huber, huber_beta, l1, gradient, colourfulness, gan;
+    double huber, huber_beta, l1, gradient, colourfulness, gan, classes, perceptual;
+    char perceptual_encoder[1024]; // safetensors of a pretrained encoder for colour; "" = none
+    char loss_schedule[512];       // factors on the weights (losses.h)
     // [gan]
     char gan_loss[32];
     int32_t critic_width, critic_layers, critic_scales, critic_norm, critic_spectral;

@@ -116,6 +116,14 @@ static bool enter_phase(Run *run, GError **error)
     return run->critic != NULL;
 }
 
+static bool start_store(Run *run, GError **error)
+{
+    const TrainRecipe *recipe = run->recipe;
+    return train_step_start(run->store, recipe, error) &&
+           (recipe->classes <= 0 ||
+            train_classes_measure(run->store, run->options->set, recipe->validation, error));
+}
+
 static bool set_up(Run *run, GError **error)
 {
     const TrainRunOptions *options = run->options;
@@ -137,7 +145,7 @@ static bool set_up(Run *run, GError **error)
     if (note)
         fprintf(stderr, "colorizer train: %s\n", note);
     run->done = run->first;
-    if (!options->resume && !train_step_start(run->store, run->recipe, error))
+    if (!options->resume && !start_store(run, error))
         return false;
     run->loader = enter_phase(run, error) ? open_loader(run, error) : NULL;
     if (!run->loader || !open_log(run, error))
@@ -187,6 +195,14 @@ static void print_line(Run *run)
     fflush(stdout);
 }
 
+static double term(const TrainScalars *scalars, const char *name)
+{
+    for (int32_t i = 0; i < scalars->n_terms; i++)
+        if (strcmp(scalars->terms[i].name, name) == 0)
+            return scalars->terms[i].value;
+    return 0;
+}
+
 static void log_line(Run *run)
 {
     double elapsed = now() - run->began, n = (double)MAX(run->summed, 1);
@@ -201,7 +217,7 @@ static void log_line(Run *run)
             "%" G_GINT64_FORMAT ",%" G_GINT64_FORMAT ",%.6g,%.6g,%.6g,%.6g,%.6g,%.4g,%.4g,%.6g",
             run->done, run->done * run->recipe->batch, sum->loss / n, sum->norm / n,
             train_recipe_rate(run->recipe, run->done - 1), sum->chroma / n, sum->chroma_true / n,
-            speed, waited, sum->gan / n);
+            speed, waited, term(sum, "gan") / n);
     for (size_t i = 0; i < G_N_ELEMENTS(critics); i++)
         fprintf(run->log, ",%.6g", critics[i] / n_critic);
     fputc('\n', run->log);
@@ -226,6 +242,16 @@ static bool save(Run *run, GError **error)
            train_weights_save(weights, run->store, run->recipe, run->done, error);
 }
 
+// The terms are the same in all steps between two lines, but for the first of them.
+static void add_terms(TrainScalars *sum, const TrainScalars *scalars)
+{
+    sum->n_terms = scalars->n_terms;
+    for (int32_t i = 0; i < scalars->n_terms; i++) {
+        sum->terms[i].name = scalars->terms[i].name;
+        sum->terms[i].value += scalars->terms[i].value;
+    }
+}
+
 static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
 {
     run->skipped = scalars->gate > 0 ? 0 : run->skipped + 1;
@@ -246,7 +272,7 @@ static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
         run->sum.norm += scalars->norm;
         run->sum.chroma += scalars->chroma;
         run->sum.chroma_true += scalars->chroma_true;
-        run->sum.gan += scalars->gan;
+        add_terms(&run->sum, scalars);
         run->summed++;
     }
     return true;

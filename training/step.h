@@ -4,16 +4,18 @@
 
 #include <cz/plan.h>
 
+#include "losses.h"
 #include "optimizer.h" // names in the store
 #include "recipe.h"
 
 typedef struct {
-    float loss;        // weighted sum, before the update
-    float norm;        // of the gradient
-    float gate;        // 0: the update was left out; below 1: clipped
-    float chroma;      // mean of sqrt(a*^2 + b*^2) of the output, ab/100
-    float chroma_true; // of the truth
-    float gan;         // the critic's part of the loss, before its weight; 0 without a critic
+    float loss;                        // weighted sum, before the update
+    float norm;                        // of the gradient
+    float gate;                        // 0: the update was left out; below 1: clipped
+    float chroma;                      // mean of sqrt(a*^2 + b*^2) of the output, ab/100
+    float chroma_true;                 // of the truth
+    TrainTerm terms[TRAIN_MOST_TERMS]; // of the loss (losses.h), the first n_terms
+    int32_t n_terms;
 } TrainScalars;
 
 typedef struct TrainStep TrainStep;
