@@ -38,6 +38,8 @@ static void append_conv(GString *text, const CzConvParams *conv)
 
 static void append_adam(GString *text, const CzAdamParams *adam)
 {
+    static const char *const kinds[CZ_N_ADAMS] = {"adamw", "adam", "adabelief"};
+    g_string_append_printf(text, " kind=%s", kinds[adam->kind]);
     append_float(text, "beta1", adam->beta1);
     append_float(text, "beta2", adam->beta2);
     append_float(text, "epsilon", adam->epsilon);

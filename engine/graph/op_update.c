@@ -78,6 +78,8 @@ static bool infer_adamw(CzNode *node, const CzNode *const *src, GError **error)
     CzShape shape = src[ADAMW_PARAM]->shape;
     node->shape = scalar;
     node->dtype = CZ_F32;
+    if ((unsigned)node->params.adam.kind >= CZ_N_ADAMS)
+        return cz_op_error(error, "there is no Adam of kind %d", (int)node->params.adam.kind);
     return check_source(src, ADAMW_PARAM, shape, true, error) &&
            check_source(src, ADAMW_GRAD, shape, false, error) &&
            check_source(src, ADAMW_M, shape, true, error) &&
@@ -95,6 +97,8 @@ static void reference_adamw(const CzNode *node, const CzView *src, CzView *dst)
     float *param = src[ADAMW_PARAM].data, *m = src[ADAMW_M].data, *v = src[ADAMW_V].data;
     float *ema = node->n_src == ADAMW_EMA ? NULL : src[ADAMW_EMA].data;
     float rate = rates[RATE] * adam->rate_scale, d = rates[EMA_DECAY];
+    bool coupled = adam->kind == CZ_ADAM_ADAM, belief = adam->kind == CZ_ADAM_ADABELIEF;
+    float l2 = coupled ? adam->decay : 0.0f, decay = coupled ? 0.0f : adam->decay;
     op_store(dst, 0, gate);
     if (!(gate > 0.0f))
         return;
@@ -102,11 +106,14 @@ static void reference_adamw(const CzNode *node, const CzView *src, CzView *dst)
     size_t n = cz_shape_count(src[ADAMW_PARAM].shape);
 #pragma omp parallel for if (n > 65536)
     for (size_t i = 0; i < n; i++) {
-        float g = gate * grad[i];
+        float g = gate * grad[i] + l2 * param[i];
         m[i] += (1.0f - adam->beta1) * (g - m[i]);
-        v[i] += (1.0f - adam->beta2) * (g * g - v[i]);
+        float spread = belief ? g - m[i] : g;
+        v[i] += (1.0f - adam->beta2) * (spread * spread - v[i]);
+        if (belief)
+            v[i] += adam->epsilon;
         float step = m[i] / rates[CORRECTION1] / (sqrtf(v[i] / rates[CORRECTION2]) + adam->epsilon);
-        param[i] -= rate * (step + adam->decay * param[i]);
+        param[i] -= rate * (step + decay * param[i]);
         if (ema)
             ema[i] = d * ema[i] + (1.0f - d) * param[i];
     }
@@ -123,14 +130,21 @@ CzValue cz_adamw(CzGraph *graph, CzValue param, CzValue grad, CzValue m, CzValue
 
 static bool example_adamw(unsigned index, CzDtype dtype, CzGraph *graph, CzValue *dst)
 {
+    static const CzAdamKind kinds[] = {CZ_ADAM_ADAMW, CZ_ADAM_ADAMW, CZ_ADAM_ADAM,
+                                       CZ_ADAM_ADABELIEF};
+    if (index >= G_N_ELEMENTS(kinds))
+        return false;
     CzShape shape = {5, 3, 2, 2};
-    CzAdamParams adam = {0.9f, 0.99f, 1e-8f, index ? 1e-2f : 0.0f, index ? 0.15f : 1.0f};
+    // AdaBelief's epsilon also goes into v: large enough to be seen there.
+    float epsilon = kinds[index] == CZ_ADAM_ADABELIEF ? 1e-3f : 1e-8f;
+    CzAdamParams adam = {0.9f,        0.99f, epsilon, index ? 1e-2f : 0.0f, index ? 0.15f : 1.0f,
+                         kinds[index]};
     *dst =
         cz_adamw(graph, cz_param(graph, "x_param", shape), cz_input(graph, "x_grad", shape),
                  cz_param(graph, "x_m", shape), cz_param(graph, "p_v", shape),
                  index ? cz_param(graph, "x_ema", shape) : CZ_NONE,
                  cz_input(graph, "p_rates", rates_shape), cz_input(graph, "p_gate", scalar), adam);
-    return index < 2 && dtype == CZ_F32;
+    return dtype == CZ_F32;
 }
 
 const CzOpClass cz_op_adamw = {.op = CZ_OP_ADAMW,

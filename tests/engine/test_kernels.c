@@ -521,10 +521,10 @@ static void test_shapes(void)
 
 static void test_adamw_large(void)
 {
-    for (int n = 1; n < 300000; n = n * 7 + 5) {
+    for (int n = 1, i = 0; n < 300000; n = n * 7 + 5, i++) {
         g_autoptr(CzGraph) graph = cz_graph_new();
         CzShape s = {n, 1, 1, 1}, scalar = {1, 1, 1, 1};
-        CzAdamParams adam = {0.9f, 0.99f, 1e-8f, 1e-4f, 0.15f};
+        CzAdamParams adam = {0.9f, 0.99f, 1e-8f, 1e-4f, 0.15f, (CzAdamKind)(i % CZ_N_ADAMS)};
         CzValue dst =
             cz_adamw(graph, cz_param(graph, "x", s), cz_input(graph, "x grad", s),
                      cz_param(graph, "x m", s), cz_param(graph, "p v", s),

@@ -101,49 +101,80 @@ static void compare_update(const char *what, int i, float found, double expected
     g_assert_cmpfloat(fabs((double)found - expected), <=, bound);
 }
 
-// One step in double, by the formula of ops.h, at the second step of a training.
-static void adamw_follows_the_formula(bool with_ema)
+// One number's state, and what a step makes of it, in double by the formula of ops.h.
+typedef struct {
+    double param, grad, m, v, ema;
+} Number;
+
+static Number stepped(Number old, const CzAdamParams *adam, const float rates[4], double gate)
 {
-    const CzAdamParams adam = {0.9f, 0.99f, 1e-8f, 1e-2f, 0.15f};
-    const double b1 = (double)adam.beta1, b2 = (double)adam.beta2;
+    double b1 = (double)adam->beta1, b2 = (double)adam->beta2, decay = (double)adam->decay;
+    double epsilon = (double)adam->epsilon, d = (double)rates[3];
+    double rate = (double)rates[0] * (double)adam->rate_scale;
+    Number new = old;
+    double g = gate * old.grad;
+    if (adam->kind == CZ_ADAM_ADAM)
+        g += decay * old.param;
+    new.m = b1 *old.m + (1.0 - b1) * g;
+    if (adam->kind == CZ_ADAM_ADABELIEF)
+        new.v = b2 *old.v + (1.0 - b2) * (g - new.m) * (g - new.m) + epsilon;
+    else
+        new.v = b2 *old.v + (1.0 - b2) * g *g;
+    new.param -= rate *new.m / (double)rates[1] / (sqrt(new.v / (double)rates[2]) + epsilon);
+    if (adam->kind != CZ_ADAM_ADAM)
+        new.param -= rate *decay *old.param;
+    new.ema = d *old.ema + (1.0 - d) * new.param;
+    return new;
+}
+
+// At the second step of a training.
+static void follow_the_formula(CzAdamKind kind, bool with_ema)
+{
+    // AdaBelief's epsilon is large enough here to be missed if it were left out of v.
+    const float epsilon = kind == CZ_ADAM_ADABELIEF ? 1e-3f : 1e-8f;
+    const CzAdamParams adam = {0.9f, 0.99f, epsilon, 1e-2f, 0.15f, kind};
     const float rates[4] = {1e-2f, 1.0f - 0.9f * 0.9f, 1.0f - 0.99f * 0.99f, 0.9f};
     Update u;
     update_init(&u, with_ema, adam);
     memcpy(u.at[RATES], rates, sizeof rates);
     u.at[GATE][0] = 0.5f;
-    double before[N_UPDATE][N_NUMBERS];
-    for (int i = 0; i <= EMA; i++)
-        for (int k = 0; k < N_NUMBERS; k++)
-            before[i][k] = (double)u.at[i][k];
+    Number before[N_NUMBERS];
+    for (int k = 0; k < N_NUMBERS; k++)
+        before[k] = (Number){(double)u.at[PARAM][k], (double)u.at[GRAD][k], (double)u.at[M][k],
+                             (double)u.at[V][k], (double)u.at[EMA][k]};
     interpreter_run(u.it);
     g_assert_cmpfloat(*(float *)interpreter_view(u.it, u.dst)->data, ==, 0.5f);
 
     for (int k = 0; k < N_NUMBERS; k++) {
-        double g = 0.5 * before[GRAD][k];
-        double m = before[M][k] + (1.0 - b1) * (g - before[M][k]);
-        double v = before[V][k] + (1.0 - b2) * (g * g - before[V][k]);
-        double step = m / (double)rates[1] / (sqrt(v / (double)rates[2]) + (double)adam.epsilon);
-        double rate = (double)rates[0] * (double)adam.rate_scale, d = (double)rates[3];
-        double param = before[PARAM][k] - rate * (step + (double)adam.decay * before[PARAM][k]);
-        double scale = 1.0 + fabs(g) + g * g + fabs(before[M][k]) + fabs(before[PARAM][k]) +
-                       before[V][k] + fabs(before[EMA][k]);
-        compare_update("m", k, u.at[M][k], m, scale);
-        compare_update("v", k, u.at[V][k], v, scale);
-        compare_update("param", k, u.at[PARAM][k], param, scale);
-        compare_update("ema", k, u.at[EMA][k],
-                       with_ema ? d * before[EMA][k] + (1.0 - d) * param : before[EMA][k], scale);
+        Number old = before[k], expected = stepped(old, &adam, rates, 0.5);
+        double scale = 1.0 + fabs(old.grad) + old.grad * old.grad + fabs(old.m) + fabs(old.param) +
+                       old.v + fabs(old.ema);
+        compare_update("m", k, u.at[M][k], expected.m, scale);
+        compare_update("v", k, u.at[V][k], expected.v, scale);
+        compare_update("param", k, u.at[PARAM][k], expected.param, scale);
+        compare_update("ema", k, u.at[EMA][k], with_ema ? expected.ema : old.ema, scale);
     }
     update_clear(&u);
 }
 
 static void adamw_follows_the_formula_with_average(void)
 {
-    adamw_follows_the_formula(true);
+    follow_the_formula(CZ_ADAM_ADAMW, true);
 }
 
 static void adamw_follows_the_formula_without_average(void)
 {
-    adamw_follows_the_formula(false);
+    follow_the_formula(CZ_ADAM_ADAMW, false);
+}
+
+static void adam_follows_the_formula(void)
+{
+    follow_the_formula(CZ_ADAM_ADAM, true);
+}
+
+static void adabelief_follows_the_formula(void)
+{
+    follow_the_formula(CZ_ADAM_ADABELIEF, true);
 }
 
 // Even where gradient, rates and corrections are NaN.
@@ -202,6 +233,8 @@ int main(int argc, char **argv)
                     adamw_follows_the_formula_with_average);
     g_test_add_func("/graph/update/adamw_follows_the_formula_without_average",
                     adamw_follows_the_formula_without_average);
+    g_test_add_func("/graph/update/adam_follows_the_formula", adam_follows_the_formula);
+    g_test_add_func("/graph/update/adabelief_follows_the_formula", adabelief_follows_the_formula);
     g_test_add_func("/graph/update/closed_gate_touches_nothing", closed_gate_touches_nothing);
     g_test_add_func("/graph/update/average_moves_unless_the_gate_is_closed",
                     average_moves_unless_the_gate_is_closed);

@@ -22,19 +22,37 @@ typedef struct {
     CzAdamParams p;
 } Update;
 
-static void adamw_part(const Update *update, size_t first, size_t last)
+// kind is a constant where it is inlined: one loop a kind, without branches.
+static inline __attribute__((always_inline)) void adam_part(const Update *update, CzAdamKind kind,
+                                                            size_t first, size_t last)
 {
     const Update u = *update;
     float up1 = 1 - u.p.beta1, up2 = 1 - u.p.beta2, scale1 = 1 / u.c1, scale2 = 1 / u.c2;
 #pragma omp simd
     for (size_t i = first; i < last; i++) {
-        float g = u.gate * u.grad[i];
-        float m = u.m[i] + up1 * (g - u.m[i]), v = u.v[i] + up2 * (g * g - u.v[i]);
+        float g = u.gate * u.grad[i], param = u.param[i];
+        if (kind == CZ_ADAM_ADAM)
+            g += u.decay * param;
+        float m = u.m[i] + up1 * (g - u.m[i]);
+        float spread = kind == CZ_ADAM_ADABELIEF ? g - m : g;
+        float v = u.v[i] + up2 * (spread * spread - u.v[i]);
+        if (kind == CZ_ADAM_ADABELIEF)
+            v += u.p.epsilon;
         float step = m * scale1 / (sqrtf(v * scale2) + u.p.epsilon);
         u.m[i] = m;
         u.v[i] = v;
-        u.param[i] -= u.rate * (step + u.decay * u.param[i]);
+        u.param[i] = param - u.rate * (kind == CZ_ADAM_ADAM ? step : step + u.decay * param);
     }
+}
+
+static void update_part(const Update *update, size_t first, size_t last)
+{
+    if (update->p.kind == CZ_ADAM_ADAM)
+        adam_part(update, CZ_ADAM_ADAM, first, last);
+    else if (update->p.kind == CZ_ADAM_ADABELIEF)
+        adam_part(update, CZ_ADAM_ADABELIEF, first, last);
+    else
+        adam_part(update, CZ_ADAM_ADAMW, first, last);
 }
 
 static void ema_part(float *ema, const float *value, float d, size_t first, size_t last)
@@ -74,7 +92,7 @@ static void run_adamw(const CzNode *node, const CzView *src, CzView *dst, void *
         // In pieces, so that the average finds the parameters in the cache.
         for (size_t i = part_start_grain(n, CHUNK, part, n_parts); i < last; i += CHUNK) {
             size_t end = min_size(i + CHUNK, last);
-            adamw_part(&u, i, end);
+            update_part(&u, i, end);
             if (u.ema)
                 ema_part(u.ema, u.param, u.ema_decay, i, end);
         }

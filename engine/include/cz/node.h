@@ -43,11 +43,16 @@ typedef struct {
 
 typedef enum { CZ_MATH_ABS, CZ_MATH_SQRT, CZ_MATH_EXP, CZ_MATH_LOG, CZ_MATH_RECIPROCAL, CZ_MATH_SIGN, CZ_MATH_SQUARE } CzMath;
 
-// betas, epsilon: Adam; decay: decoupled weight decay (AdamW, Loshchilov & Hutter 2019), times rate;
+// Members of Adam's family (ops.h, cz_adamw): AdamW (Loshchilov & Hutter 2019), Adam (Kingma & Ba
+// 2015) and AdaBelief (Zhuang et al. 2020).
+typedef enum { CZ_ADAM_ADAMW, CZ_ADAM_ADAM, CZ_ADAM_ADABELIEF, CZ_N_ADAMS } CzAdamKind;
+
+// betas, epsilon: of the kind; decay: of the weights, times rate (ADAM: L2, into the gradient);
 // rate_scale multiplies the step's rate (an encoder that learns slower). ADAMW's sources are param,
 // grad, m, v, rates, gate, then the moving average if there is one.
 typedef struct {
     float beta1, beta2, epsilon, decay, rate_scale;
+    CzAdamKind kind; // zero: AdamW
 } CzAdamParams;
 
 typedef union {

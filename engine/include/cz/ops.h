@@ -74,7 +74,10 @@ CzValue cz_step_gate(CzGraph *graph, CzValue norm_squared, float limit);
 // rates: (1, 4, 1, 1) F32 = rate, 1 - beta1^t, 1 - beta2^t, EMA decay.
 // g = gate * grad; m += (1-beta1)(g-m); v += (1-beta2)(g*g-v); param -= rate * rate_scale *
 //   (m/c1 / (sqrt(v/c2) + epsilon) + decay * param)   (Kingma & Ba 2015; decay decoupled)
-// ema (or CZ_NONE) = d * ema + (1 - d) * param afterwards.
+// ema (or CZ_NONE) = d * ema + (1 - d) * param afterwards. By params.kind:
+//   ADAMW      as written
+//   ADAM       g = gate * grad + decay * param, and no decay below: L2, as in PyTorch's Adam
+//   ADABELIEF  v += (1-beta2)((g-m)^2 - v) + epsilon, with the new m   (Zhuang et al. 2020)
 CzValue cz_adamw(CzGraph *graph, CzValue param, CzValue grad, CzValue m, CzValue v, CzValue ema, CzValue rates,
                  CzValue gate, CzAdamParams params);
 CzValue cz_ema(CzGraph *graph, CzValue ema, CzValue value, CzValue rates, CzValue gate);
