@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
-// Pictures by name: folders with all below them, single files, and archives (tar, also packed).
+// Pictures by name: folders with all below them, single files, and archives (tar, also packed;
+// zip).
 #include "list.h"
 
 #include <errno.h>
@@ -41,10 +42,53 @@ static bool is_picture_name(const char *name)
 
 static bool is_archive_name(const char *name)
 {
-    static const char *const ends[] = {".tar",     ".tar.gz", ".tgz",     ".tar.xz",
-                                       ".tar.bz2", ".txz",    ".tar.zst", NULL};
+    static const char *const ends[] = {".tar",     ".tar.gz",  ".tgz", ".tar.xz", ".txz",
+                                       ".tar.bz2", ".tar.zst", ".zip", NULL};
 
     return ends_with_any(name, ends);
+}
+
+// ---- pairs of colour and grey ------------------------------------------------------------------
+
+static bool is_one_of(const char *name, const char *a, const char *b)
+{
+    return g_ascii_strcasecmp(name, a) == 0 || g_ascii_strcasecmp(name, b) == 0;
+}
+
+static bool is_colour(const char *name)
+{
+    return is_one_of(name, "color", "colour");
+}
+
+static bool is_grey(const char *name)
+{
+    return is_one_of(name, "gray", "grey");
+}
+
+static bool tell_passed_over(const Visitor *visitor, const char *path, size_t n, GError **error)
+{
+    g_autofree char *sentence =
+        g_strdup_printf("'%s': %zu pictures are passed over, the grey halves of pairs whose other "
+                        "half lies in a folder of colour ones",
+                        path, n);
+    const TrainCandidate candidate = {.name = path, .problem = sentence, .n_passed_over = n};
+
+    return n == 0 || visitor->visit(visitor->user, &candidate, error);
+}
+
+// A member's path as it would be called among the colour halves; *grey: it was another before.
+static char *colour_key(const char *member, bool *grey)
+{
+    g_auto(GStrv) parts = g_strsplit(member, "/", -1);
+
+    *grey = FALSE;
+    for (char **part = parts; *part && part[1]; part++)
+        if (is_colour(*part) || is_grey(*part)) {
+            *grey = *grey || is_grey(*part);
+            g_free(*part);
+            *part = g_strdup("color");
+        }
+    return g_strjoinv("/", parts);
 }
 
 // ---- files --------------------------------------------------------------------------------------
@@ -129,40 +173,93 @@ static bool visit_member(const Visitor *visitor, struct archive *archive, int64_
     return ok;
 }
 
+// The next picture of an archive; *status as libarchive has it, anything but ARCHIVE_OK at the end.
+static struct archive_entry *next_picture(struct archive *archive, int *status)
+{
+    struct archive_entry *entry;
+
+    while ((*status = archive_read_next_header(archive, &entry)) == ARCHIVE_OK ||
+           *status == ARCHIVE_WARN) {
+        const char *member = archive_entry_pathname(entry);
+
+        if (member && archive_entry_filetype(entry) == AE_IFREG && is_picture_name(member))
+            return entry;
+    }
+    return NULL;
+}
+
 static bool visit_members(const Visitor *visitor, struct archive *archive, const char *path,
-                          GError **error)
+                          GHashTable *colours, GError **error)
+{
+    struct archive_entry *entry;
+    size_t n_passed_over = 0;
+    int status;
+
+    while ((entry = next_picture(archive, &status))) {
+        const char *member = archive_entry_pathname(entry);
+        bool grey;
+        g_autofree char *key = colour_key(member, &grey);
+
+        if (grey && g_hash_table_contains(colours, key))
+            n_passed_over++;
+        else if (!visit_member(visitor, archive, archive_entry_size(entry), path, member, error))
+            return FALSE;
+    }
+    if (status != ARCHIVE_EOF)
+        return archive_failed(archive, path, error);
+    return tell_passed_over(visitor, path, n_passed_over, error);
+}
+
+// Which pictures in folders for colour an archive holds, in a first pass over it: the grey ones may
+// lie before them.
+static bool find_colours(struct archive *archive, const char *path, GHashTable *colours,
+                         GError **error)
 {
     struct archive_entry *entry;
     int status;
 
-    while ((status = archive_read_next_header(archive, &entry)) == ARCHIVE_OK ||
-           status == ARCHIVE_WARN) {
-        const char *member = archive_entry_pathname(entry);
+    while ((entry = next_picture(archive, &status))) {
+        bool grey;
+        g_autofree char *key = colour_key(archive_entry_pathname(entry), &grey);
 
-        if (!member || archive_entry_filetype(entry) != AE_IFREG || !is_picture_name(member))
-            continue;
-        if (!visit_member(visitor, archive, archive_entry_size(entry), path, member, error))
-            return FALSE;
+        if (!grey)
+            g_hash_table_add(colours, g_steal_pointer(&key));
     }
     return status == ARCHIVE_EOF || archive_failed(archive, path, error);
 }
 
-static bool visit_archive(const Visitor *visitor, const char *path, GError **error)
+static struct archive *open_archive(const char *path, GError **error)
 {
     struct archive *archive = archive_read_new();
-    bool ok;
 
     if (!archive) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_MEMORY, "no memory to read archive '%s'", path);
-        return FALSE;
+        return NULL;
     }
     archive_read_support_filter_all(archive);
     archive_read_support_format_tar(archive);
-    if (cz_fault(CZ_FAULT_FILE) || archive_read_open_filename(archive, path, 1 << 16) != ARCHIVE_OK)
-        ok = archive_failed(archive, path, error);
-    else
-        ok = visit_members(visitor, archive, path, error);
+    // By its table at the end: read as a stream, a zip that was cut off would pass for a shorter
+    // one.
+    archive_read_support_format_zip_seekable(archive);
+    if (!cz_fault(CZ_FAULT_FILE) &&
+        archive_read_open_filename(archive, path, 1 << 16) == ARCHIVE_OK)
+        return archive;
+    archive_failed(archive, path, error);
     archive_read_free(archive);
+    return NULL;
+}
+
+static bool visit_archive(const Visitor *visitor, const char *path, GError **error)
+{
+    GHashTable *colours = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    struct archive *archive = open_archive(path, error);
+    bool ok = archive && find_colours(archive, path, colours, error);
+
+    archive_read_free(archive);
+    archive = ok ? open_archive(path, error) : NULL;
+    ok = archive && visit_members(visitor, archive, path, colours, error);
+    archive_read_free(archive);
+    g_hash_table_unref(colours);
     return ok;
 }
 
@@ -192,9 +289,32 @@ static GPtrArray *sorted_names(const char *path, GError **error)
     return names;
 }
 
-static bool visit_folder(const Visitor *visitor, const char *path, int depth, GError **error)
+// The folder beside name that holds the colour halves of what name, a folder of grey ones, holds;
+// NULL: none. in_colour: the colour half of the folder that both lie in, NULL if that is none.
+static char *colour_half(const char *path, const GPtrArray *names, const char *name,
+                         const char *in_colour)
+{
+    if (in_colour)
+        return g_build_filename(in_colour, name, NULL);
+    for (guint i = 0; is_grey(name) && i < names->len; i++)
+        if (is_colour(names->pdata[i]))
+            return g_build_filename(path, names->pdata[i], NULL);
+    return NULL;
+}
+
+static bool exists_in(const char *folder, const char *name)
+{
+    g_autofree char *path = folder ? g_build_filename(folder, name, NULL) : NULL;
+
+    return path && g_file_test(path, G_FILE_TEST_IS_REGULAR);
+}
+
+// colour: where the colour halves lie of what is in this folder, or NULL.
+static bool visit_folder(const Visitor *visitor, const char *path, const char *colour, int depth,
+                         GError **error)
 {
     g_autoptr(GPtrArray) names = NULL;
+    size_t n_passed_over = 0;
 
     if (depth > MAX_DEPTH) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "folder '%s' lies more than %d folders deep",
@@ -203,20 +323,24 @@ static bool visit_folder(const Visitor *visitor, const char *path, int depth, GE
     }
     names = sorted_names(path, error);
     for (guint i = 0; names && i < names->len; i++) {
-        g_autofree char *below = g_build_filename(path, names->pdata[i], NULL);
+        const char *name = names->pdata[i];
+        g_autofree char *below = g_build_filename(path, name, NULL);
+        g_autofree char *half = colour_half(path, names, name, colour);
         bool ok = TRUE;
 
         if (g_file_test(below, G_FILE_TEST_IS_DIR))
             ok = g_file_test(below, G_FILE_TEST_IS_SYMLINK) ||
-                 visit_folder(visitor, below, depth + 1, error);
+                 visit_folder(visitor, below, half, depth + 1, error);
         else if (is_archive_name(below))
             ok = visit_archive(visitor, below, error);
+        else if (is_picture_name(below) && exists_in(colour, name))
+            n_passed_over++;
         else if (is_picture_name(below))
             ok = visit_file(visitor, below, error);
         if (!ok)
             return FALSE;
     }
-    return names != NULL;
+    return names && tell_passed_over(visitor, path, n_passed_over, error);
 }
 
 bool train_list_visit(const char *const *paths, size_t n_paths, TrainVisit visit, void *user,
@@ -234,7 +358,7 @@ bool train_list_visit(const char *const *paths, size_t n_paths, TrainVisit visit
         bool ok;
 
         if (g_file_test(paths[i], G_FILE_TEST_IS_DIR))
-            ok = visit_folder(&visitor, paths[i], 0, error);
+            ok = visit_folder(&visitor, paths[i], NULL, 0, error);
         else if (is_archive_name(paths[i]))
             ok = visit_archive(&visitor, paths[i], error);
         else

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
-// Pictures by name: folders with all below them, single files, and archives (tar, also packed).
+// Pictures by name: folders with all below them, single files, and archives (tar, also packed;
+// zip).
 #pragma once
 
 #include <stdbool.h>
@@ -17,6 +18,9 @@ typedef struct {
     const uint8_t *bytes; // the file's; NULL when it could not be read
     size_t n_bytes;
     const char *problem; // why it could not be read, else NULL
+    // Above 0: this is no picture but a folder or an archive of which so many were passed over (see
+    // below); bytes is NULL, problem a whole sentence.
+    size_t n_passed_over;
 } TrainCandidate;
 
 // Called for one picture after the other; all of the candidate lives until it returns. FALSE with
@@ -30,6 +34,10 @@ typedef bool (*TrainVisit)(void *user, const TrainCandidate *candidate, GError *
 // cannot be read is visited with its problem; a path that does not exist (checked for all paths
 // before the first visit), a folder or an archive that cannot be read is CZ_ERROR_IO or
 // CZ_ERROR_FORMAT.
+//
+// Pairs ("color/7.jpg" and "gray/7.jpg", as data sets for colorization have them; also "colour" and
+// "grey"): where both lie side by side, in a folder or an archive, the grey one is not visited. The
+// visitor is told once a folder or archive how many there were.
 bool train_list_visit(const char *const *paths, size_t n_paths, TrainVisit visit, void *user,
                       GError **error);
 

@@ -5,35 +5,91 @@
 #include <stdio.h>
 
 #include <cz/error.h>
+#include <cz/memory.h>
 
 #include "cli.h"
 #include "decode.h"
+#include "lookalike.h"
+#include "prepare_report.h"
+#include "recipe.h"
 #include "set.h"
 #include "tint.h"
+
+// A picture that was taken.
+typedef struct {
+    TrainLook look;
+    size_t number, n_bytes;
+    const char *name;
+} Taken;
 
 typedef struct {
     const TrainPrepareParams *params;
     TrainPrepareCounts *counts;
     TrainSetWriter *writer;
-    GHashTable *hashes; // of the pictures taken
+    GHashTable *hashes; // of the pictures taken, to their place among them
+    GArray *taken;
+    GStringChunk *names;
+    size_t n; // pictures told of
 } Prepare;
+
+typedef struct {
+    const char *word, *text;
+    bool taken;
+} Verdict;
+
+static const Verdict verdicts[TRAIN_VERDICTS] = {
+    [TRAIN_TAKEN] = {"taken", "taken", true},
+    [TRAIN_BROKEN] = {"broken", "cannot be read", false},
+    [TRAIN_TINY] = {"tiny", "too small", false},
+    [TRAIN_GREY] = {"grey", "grey", false},
+    [TRAIN_TINTED] = {"toned", "of one tint", false},
+    [TRAIN_DUPLICATE] = {"duplicate", "seen before", false},
+    [TRAIN_NEAR] = {"near-duplicate", "like one that is held back", false},
+    [TRAIN_NEAR_TAKEN] = {"near-duplicate-kept", "like one that is held back, but taken", true},
+    [TRAIN_PASSED_OVER] = {"passed-over", "passed over", false},
+};
 
 const char *train_verdict_text(TrainVerdict verdict)
 {
-    static const char *const texts[TRAIN_VERDICTS] = {
-        [TRAIN_TAKEN] = "taken",        [TRAIN_BROKEN] = "cannot be read",
-        [TRAIN_TINY] = "too small",     [TRAIN_GREY] = "grey",
-        [TRAIN_TINTED] = "of one tint", [TRAIN_DUPLICATE] = "seen before",
-    };
-
-    return texts[verdict];
+    return verdicts[verdict].text;
 }
 
-static void tell(const Prepare *prepare, const char *name, TrainVerdict verdict, const char *detail)
+const char *train_verdict_word(TrainVerdict verdict)
+{
+    return verdicts[verdict].word;
+}
+
+bool train_verdict_is_taken(TrainVerdict verdict)
+{
+    return verdicts[verdict].taken;
+}
+
+// A picture's verdict; its number is that of the last one told.
+static void tell(Prepare *prepare, const char *name, TrainVerdict verdict, const char *detail)
 {
     prepare->counts->n[verdict]++;
     if (prepare->params->report)
-        prepare->params->report(prepare->params->user, name, verdict, detail);
+        prepare->params->report(prepare->params->user, prepare->n, name, verdict, detail);
+    prepare->n++;
+}
+
+// ---- one picture --------------------------------------------------------------------------------
+
+static bool take(Prepare *prepare, const TrainPicture *picture, GError **error)
+{
+    Taken taken = {.number = prepare->n,
+                   .n_bytes = (size_t)picture->width * (size_t)picture->height * 3,
+                   .name = g_string_chunk_insert(prepare->names, picture->name)};
+
+    if (!train_look_make(&taken.look, picture, error) ||
+        !train_set_writer_add(prepare->writer, picture, error))
+        return FALSE;
+    g_hash_table_insert(prepare->hashes, g_memdup2(&picture->hash, sizeof picture->hash),
+                        GUINT_TO_POINTER(prepare->taken->len));
+    g_array_append_val(prepare->taken, taken);
+    prepare->counts->n_bytes += taken.n_bytes;
+    tell(prepare, picture->name, TRAIN_TAKEN, NULL);
+    return TRUE;
 }
 
 // Judges a decoded photo and writes it if it is good.
@@ -41,6 +97,7 @@ static bool judge(Prepare *prepare, const TrainPhoto *photo, const char *name, G
 {
     g_autofree char *detail = NULL;
     TrainPicture picture = {photo->width, photo->height, 0, name, photo->rgb};
+    gpointer twin;
     TrainTint tint;
 
     if (!photo->rgb) {
@@ -58,16 +115,13 @@ static bool judge(Prepare *prepare, const TrainPhoto *photo, const char *name, G
         return TRUE;
     }
     picture.hash = train_picture_hash(photo->rgb, photo->width, photo->height);
-    if (g_hash_table_contains(prepare->hashes, &picture.hash)) {
-        tell(prepare, name, TRAIN_DUPLICATE, NULL);
+    if (g_hash_table_lookup_extended(prepare->hashes, &picture.hash, NULL, &twin)) {
+        detail = g_strdup_printf("the same pixels as '%s'",
+                                 g_array_index(prepare->taken, Taken, GPOINTER_TO_UINT(twin)).name);
+        tell(prepare, name, TRAIN_DUPLICATE, detail);
         return TRUE;
     }
-    if (!train_set_writer_add(prepare->writer, &picture, error))
-        return FALSE;
-    g_hash_table_add(prepare->hashes, g_memdup2(&picture.hash, sizeof picture.hash));
-    prepare->counts->n_bytes += (uint64_t)photo->width * (uint64_t)photo->height * 3;
-    tell(prepare, name, TRAIN_TAKEN, NULL);
-    return TRUE;
+    return take(prepare, &picture, error);
 }
 
 static bool visit(void *user, const TrainCandidate *candidate, GError **error)
@@ -78,6 +132,11 @@ static bool visit(void *user, const TrainCandidate *candidate, GError **error)
     TrainPhoto photo;
     bool ok;
 
+    if (candidate->n_passed_over > 0) {
+        prepare->counts->n[TRAIN_PASSED_OVER] += candidate->n_passed_over - 1; // tell: one more
+        tell(prepare, candidate->name, TRAIN_PASSED_OVER, candidate->problem);
+        return TRUE;
+    }
     if (candidate->problem) {
         tell(prepare, candidate->name, TRAIN_BROKEN, candidate->problem);
         return TRUE;
@@ -96,6 +155,74 @@ static bool visit(void *user, const TrainCandidate *candidate, GError **error)
     return ok;
 }
 
+// ---- near-duplicates ----------------------------------------------------------------------------
+
+static void tell_near(Prepare *prepare, const Taken *taken, const Taken *twin, int n_bits)
+{
+    TrainVerdict verdict = prepare->params->keep_near ? TRAIN_NEAR_TAKEN : TRAIN_NEAR;
+    g_autofree char *detail = g_strdup_printf(
+        "looks like '%s', which is held back: %d of 64 bits differ", twin->name, n_bits);
+
+    prepare->counts->n[TRAIN_TAKEN]--;
+    prepare->counts->n[verdict]++;
+    if (verdict == TRAIN_NEAR)
+        prepare->counts->n_bytes -= taken->n_bytes;
+    if (prepare->params->report)
+        prepare->params->report(prepare->params->user, taken->number, taken->name, verdict, detail);
+}
+
+static void judge_twins(Prepare *prepare, const TrainTwin *twins, bool *keep)
+{
+    const Taken *taken = (const Taken *)prepare->taken->data;
+
+    for (guint i = 0; i < prepare->taken->len; i++) {
+        const TrainPicture picture = {.hash = taken[i].look.hash};
+
+        keep[i] = twins[i].index == TRAIN_NO_TWIN || prepare->params->keep_near;
+        if (twins[i].index != TRAIN_NO_TWIN)
+            tell_near(prepare, &taken[i], &taken[twins[i].index], twins[i].n_bits);
+        prepare->counts->n_held_back +=
+            keep[i] && train_picture_held_back(&picture, prepare->params->held_back);
+    }
+}
+
+// Of pictures on both sides of the split that look alike, one goes again.
+static bool part_twins(Prepare *prepare, GError **error)
+{
+    guint n = prepare->taken->len;
+    TrainLook *looks = cz_memory_alloc(MAX(n, 1) * sizeof *looks, "looks of pictures", error);
+    TrainTwin *twins =
+        looks ? cz_memory_alloc(MAX(n, 1) * sizeof *twins, "pictures that look alike", error)
+              : NULL;
+    g_autofree bool *keep = g_new(bool, n + 1);
+    bool ok;
+
+    for (guint i = 0; twins && i < n; i++)
+        looks[i] = g_array_index(prepare->taken, Taken, i).look;
+    ok = twins && train_look_twins(looks, n, prepare->params->held_back, prepare->params->near_bits,
+                                   twins, error);
+    if (ok) {
+        judge_twins(prepare, twins, keep);
+        ok = prepare->counts->n[TRAIN_NEAR] == 0 ||
+             train_set_writer_keep(prepare->writer, keep, error);
+    }
+    cz_memory_free(looks);
+    cz_memory_free(twins);
+    return ok;
+}
+
+static bool fill(Prepare *prepare, const char *const *paths, size_t n_paths, GError **error)
+{
+    if (!train_list_visit(paths, n_paths, visit, prepare, error))
+        return FALSE;
+    if (prepare->taken->len == 0) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT,
+                    "no picture in colour was found; '%s' is not written", prepare->params->out);
+        return FALSE;
+    }
+    return part_twins(prepare, error) && train_set_writer_finish(prepare->writer, error);
+}
+
 bool train_prepare_set(const TrainPrepareParams *params, const char *const *paths, size_t n_paths,
                        TrainPrepareCounts *counts, GError **error)
 {
@@ -109,94 +236,151 @@ bool train_prepare_set(const TrainPrepareParams *params, const char *const *path
     if (!prepare.writer)
         return FALSE;
     prepare.hashes = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
-    ok = train_list_visit(paths, n_paths, visit, &prepare, error);
-    if (ok && counts->n[TRAIN_TAKEN] == 0) {
-        g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT,
-                    "no picture in colour was found; '%s' is not written", params->out);
-        ok = FALSE;
-    }
-    ok = ok && train_set_writer_finish(prepare.writer, error);
+    prepare.taken = g_array_new(FALSE, FALSE, sizeof(Taken));
+    prepare.names = g_string_chunk_new(1 << 14);
+    ok = fill(&prepare, paths, n_paths, error);
     train_set_writer_free(prepare.writer);
     g_hash_table_unref(prepare.hashes);
+    g_array_unref(prepare.taken);
+    g_string_chunk_free(prepare.names);
     return ok;
 }
 
 // ---- the subcommand -----------------------------------------------------------------------------
 
 typedef struct {
+    char *out, *report, *near;
+    int side, near_bits;
+    double held_back;
+    gboolean verbose;
+} Arguments;
+
+typedef struct {
+    TrainReport *report;
     bool verbose, terminal;
     size_t n;
-} Report;
+} Teller;
 
-static void report(void *user, const char *name, TrainVerdict verdict, const char *detail)
+static void report(void *user, size_t number, const char *name, TrainVerdict verdict,
+                   const char *detail)
 {
-    Report *self = user;
+    Teller *self = user;
 
     self->n++;
+    train_report_add(self->report, number, name, verdict, detail);
     if (self->verbose && detail)
         printf("%s: %s (%s)\n", name, train_verdict_text(verdict), detail);
     else if (self->verbose)
         printf("%s: %s\n", name, train_verdict_text(verdict));
+    else if (verdict == TRAIN_PASSED_OVER)
+        printf("%s\n", detail);
     else if (self->terminal && self->n % 100 == 0)
         fprintf(stderr, "\r%zu pictures", self->n);
 }
 
 static void print_counts(const TrainPrepareCounts *counts)
 {
-    size_t left_out = 0;
+    size_t taken = 0, left_out = 0;
 
-    for (int i = TRAIN_TAKEN + 1; i < TRAIN_VERDICTS; i++)
-        left_out += counts->n[i];
-    printf("%zu pictures taken, %zu left out\n", counts->n[TRAIN_TAKEN], left_out);
+    for (int i = 0; i < TRAIN_VERDICTS; i++)
+        if (train_verdict_is_taken(i))
+            taken += counts->n[i];
+        else if (i != TRAIN_PASSED_OVER)
+            left_out += counts->n[i];
+    printf("%zu pictures taken, %zu left out\n", taken, left_out);
     for (int i = TRAIN_TAKEN + 1; i < TRAIN_VERDICTS; i++)
         if (counts->n[i] > 0)
             printf("%8zu %s\n", counts->n[i], train_verdict_text(i));
 }
 
-static int run(const char *out, int side, bool verbose, char **paths, size_t n_paths)
+static int run(const Arguments *arguments, char **paths, size_t n_paths)
 {
-    Report user = {.verbose = verbose, .terminal = g_log_writer_supports_color(2)};
-    TrainPrepareParams params = {.out = out, .side = side, .report = report, .user = &user};
-    g_autoptr(GError) error = NULL;
+    g_autoptr(TrainReport) rows = train_report_new();
+    Teller teller = {rows, arguments->verbose, g_log_writer_supports_color(2), 0};
+    const TrainPrepareParams params = {.out = arguments->out,
+                                       .side = arguments->side,
+                                       .report = report,
+                                       .user = &teller,
+                                       .near_bits = arguments->near_bits,
+                                       .held_back = arguments->held_back,
+                                       .keep_near = g_strcmp0(arguments->near, "keep") == 0};
+    GError *error = NULL;
     TrainPrepareCounts counts;
     bool ok = train_prepare_set(&params, (const char *const *)paths, n_paths, &counts, &error);
 
-    if (user.terminal && !verbose && user.n >= 100)
+    if (teller.terminal && !teller.verbose && teller.n >= 100)
         fprintf(stderr, "\r%*s\r", 30, "");
-    if (user.n > 0)
+    if (teller.n > 0)
         print_counts(&counts);
+    // What was refused matters most when nothing was taken.
+    if (arguments->report && teller.n > 0 &&
+        !train_report_write(rows, arguments->report, arguments->out, &counts, ok ? &error : NULL))
+        ok = FALSE;
     if (!ok)
         return train_cli_fail("prepare", &error);
-    printf("%s: %.1f MiB\n", out, (double)counts.n_bytes / (1 << 20));
+    printf("%zu are held back for validation (data.validation=%g)\n", counts.n_held_back,
+           arguments->held_back);
+    printf("%s: %.1f MiB\n", arguments->out, (double)counts.n_bytes / (1 << 20));
     return TRAIN_OK;
 }
 
+static int check_and_run(const Arguments *a, char **paths, size_t n_paths)
+{
+    if (!a->out)
+        return train_cli_tell("prepare", TRAIN_USAGE, "--out SET is missing");
+    if (n_paths < 1)
+        return train_cli_tell("prepare", TRAIN_USAGE, "give folders, pictures or archives");
+    if (a->side < TRAIN_MIN_SIDE || a->side > 4096)
+        return train_cli_tell("prepare", TRAIN_USAGE, "--side is %d, allowed is %d to 4096",
+                              a->side, TRAIN_MIN_SIDE);
+    if (a->near && !g_str_equal(a->near, "keep") && !g_str_equal(a->near, "drop"))
+        return train_cli_tell("prepare", TRAIN_USAGE,
+                              "--near-duplicates is '%s', allowed is keep or drop", a->near);
+    if (a->near_bits < 0 || a->near_bits > TRAIN_LOOK_MAX_BITS)
+        return train_cli_tell("prepare", TRAIN_USAGE, "--near-bits is %d, allowed is 0 to %d",
+                              a->near_bits, TRAIN_LOOK_MAX_BITS);
+    if (!(a->held_back >= 0 && a->held_back <= 0.5))
+        return train_cli_tell("prepare", TRAIN_USAGE, "--validation is %g, allowed is 0 to 0.5",
+                              a->held_back);
+    return run(a, paths, n_paths);
+}
+
+static const char about[] =
+    "Makes one file of the colour photographs in folders, archives (tar, also packed; zip) and\n"
+    "files: a set to train with. JPEG, PNG, TIFF and WebP; shapes are kept. Leaves out grey, "
+    "toned,\n"
+    "broken and tiny ones, exact duplicates, and what looks like a picture that is held back for\n"
+    "validation. Which ones are held back hangs on their content alone. Of folders color/ and "
+    "gray/\n"
+    "with the same names in them, the first is taken.";
+
 int train_prepare(int argc, char **argv)
 {
-    g_autofree char *out = NULL;
-    int side = 256;
-    gboolean verbose = FALSE;
+    TrainRecipe recipe;
+    train_recipe_init(&recipe);
+    Arguments a = {.side = 256, .near_bits = 5, .held_back = recipe.validation};
     const GOptionEntry entries[] = {
-        {"out", 'o', 0, G_OPTION_ARG_FILENAME, &out, "The set to write", "SET"},
-        {"side", 0, 0, G_OPTION_ARG_INT, &side,
+        {"out", 'o', 0, G_OPTION_ARG_FILENAME, &a.out, "The set to write", "SET"},
+        {"side", 0, 0, G_OPTION_ARG_INT, &a.side,
          "Scale pictures down to this shorter side, never up (256)", "PX"},
-        {"verbose", 'v', 0, G_OPTION_ARG_NONE, &verbose, "Name every picture and what became of it",
-         NULL},
+        {"report", 0, 0, G_OPTION_ARG_FILENAME, &a.report,
+         "Write what was left out and why: CSV, or JSON if FILE ends in .json", "FILE"},
+        {"near-duplicates", 0, 0, G_OPTION_ARG_STRING, &a.near,
+         "What to do with pictures that look like one held back: drop (default) or keep", "WHAT"},
+        {"near-bits", 0, 0, G_OPTION_ARG_INT, &a.near_bits,
+         "Pictures look alike if so many of 64 bits differ at most (5)", "N"},
+        {"validation", 0, 0, G_OPTION_ARG_DOUBLE, &a.held_back,
+         "Share that the recipe will hold back, its data.validation, at most (0.02)", "SHARE"},
+        {"verbose", 'v', 0, G_OPTION_ARG_NONE, &a.verbose,
+         "Name every picture and what became of it", NULL},
         {NULL},
     };
+    int status = TRAIN_USAGE;
 
-    if (!train_cli_parse(
-            &argc, &argv, entries, "PATH...",
-            "Makes one file of the colour photographs in folders, archives (tar) and "
-            "files: a set to\ntrain with. Leaves out grey, toned, broken and tiny ones "
-            "and exact duplicates."))
-        return TRAIN_USAGE;
-    if (!out)
-        return train_cli_tell("prepare", TRAIN_USAGE, "--out SET is missing");
-    if (argc < 2)
-        return train_cli_tell("prepare", TRAIN_USAGE, "give folders, pictures or tar files");
-    if (side < TRAIN_MIN_SIDE || side > 4096)
-        return train_cli_tell("prepare", TRAIN_USAGE, "--side is %d, allowed is %d to 4096", side,
-                              TRAIN_MIN_SIDE);
-    return run(out, side, verbose, argv + 1, (size_t)argc - 1);
+    if (train_cli_parse(&argc, &argv, entries, "PATH...", about))
+        status = check_and_run(&a, argv + 1, (size_t)argc - 1);
+    g_free(a.out);
+    g_free(a.report);
+    g_free(a.near);
+    return status;
 }

@@ -65,6 +65,9 @@ typedef struct TrainSetWriter TrainSetWriter;
 TrainSetWriter *train_set_writer_new(const char *path, GError **error); // CZ_ERROR_IO
 // The name is made valid UTF-8. After an error only train_set_writer_free() may follow.
 bool train_set_writer_add(TrainSetWriter *writer, const TrainPicture *picture, GError **error);
+// Takes out again what is not kept (keep: one for each picture added so far) and closes the gaps,
+// as if it had never been added.
+bool train_set_writer_keep(TrainSetWriter *writer, const bool *keep, GError **error);
 // Index, names, header, sync, rename.
 bool train_set_writer_finish(TrainSetWriter *writer, GError **error);
 void train_set_writer_free(TrainSetWriter *writer); // removes what is unfinished; accepts NULL

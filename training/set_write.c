@@ -54,7 +54,7 @@ TrainSetWriter *train_set_writer_new(const char *path, GError **error)
     }
     writer->temporary = g_strdup_printf("%s.tmp-%ld", path, (long)getpid());
     errno = 0;
-    writer->file = cz_fault(CZ_FAULT_FILE) ? NULL : g_fopen(writer->temporary, "wb");
+    writer->file = cz_fault(CZ_FAULT_FILE) ? NULL : g_fopen(writer->temporary, "w+b");
     if (!writer->file) {
         failed(writer, "create", errno, error);
         return NULL;
@@ -85,6 +85,58 @@ bool train_set_writer_add(TrainSetWriter *writer, const TrainPicture *picture, G
     g_byte_array_append(writer->index, entry, sizeof entry);
     g_string_append_len(writer->names, name, (gssize)strlen(name) + 1);
     writer->n++;
+    return TRUE;
+}
+
+// Bytes of the file to a place before theirs.
+static bool move(TrainSetWriter *writer, uint64_t from, uint64_t to, uint64_t n_bytes,
+                 GError **error)
+{
+    g_autofree uint8_t *piece = g_malloc(1 << 16);
+
+    for (uint64_t done = 0, n; done < n_bytes; done += n) {
+        n = MIN(n_bytes - done, 1 << 16);
+        if (cz_fault(CZ_FAULT_FILE))
+            return failed(writer, "write", 0, error);
+        if (fseeko(writer->file, (off_t)(from + done), SEEK_SET) != 0 ||
+            fread(piece, 1, n, writer->file) != n ||
+            fseeko(writer->file, (off_t)(to + done), SEEK_SET) != 0 ||
+            fwrite(piece, 1, n, writer->file) != n)
+            return failed(writer, "write", errno, error);
+    }
+    return TRUE;
+}
+
+bool train_set_writer_keep(TrainSetWriter *writer, const bool *keep, GError **error)
+{
+    g_autoptr(GByteArray) index = g_steal_pointer(&writer->index);
+    g_autoptr(GString) names = g_steal_pointer(&writer->names);
+    uint64_t n = writer->n, end = SET_HEADER_BYTES;
+
+    writer->index = g_byte_array_new();
+    writer->names = g_string_new(NULL);
+    writer->n = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        uint8_t *entry = index->data + i * SET_ENTRY_BYTES;
+        const char *name = names->str + get_u64(entry + 16);
+        uint64_t from = get_u64(entry);
+        uint64_t n_bytes = (uint64_t)get_u32(entry + 24) * get_u32(entry + 28) * 3;
+
+        if (!keep[i])
+            continue;
+        if (from != end && !move(writer, from, end, n_bytes, error))
+            return FALSE;
+        put_u64(entry, end);
+        put_u64(entry + 16, writer->names->len);
+        g_byte_array_append(writer->index, entry, SET_ENTRY_BYTES);
+        g_string_append_len(writer->names, name, (gssize)strlen(name) + 1);
+        end += n_bytes;
+        writer->n++;
+    }
+    writer->n_bytes = end;
+    if (fflush(writer->file) != 0 || ftruncate(fileno(writer->file), (off_t)end) != 0 ||
+        fseeko(writer->file, (off_t)end, SEEK_SET) != 0)
+        return failed(writer, "write", errno, error);
     return TRUE;
 }
 

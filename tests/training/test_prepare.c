@@ -1,149 +1,11 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // Pictures into a set: each kind of picture meets its verdict, and the program says so.
-#include "folder.h"
-#include "pictures.h"
-
-#include <archive.h>
-#include <archive_entry.h>
+#include "prepare_bench.h"
 
 #include <cz/error.h>
 #include <cz/memory.h>
 
 #include "decode.h"
-#include "prepare.h"
-
-// ---- files of every kind ------------------------------------------------------------------------
-
-static void put_image(const Folder *folder, const char *name, Look look, int w, int h, int number)
-{
-    g_autofree char *path = folder_file(folder, name), *above = g_path_get_dirname(path);
-
-    g_assert_cmpint(g_mkdir_with_parents(above, 0777), ==, 0);
-    write_image(make_image(look, w, h, number), path);
-}
-
-static void copy_file(const Folder *folder, const char *from, const char *to, double part)
-{
-    g_autofree char *src = folder_file(folder, from), *dst = folder_file(folder, to), *bytes = NULL;
-    size_t n_bytes;
-
-    g_assert_true(g_file_get_contents(src, &bytes, &n_bytes, NULL));
-    g_assert_true(g_file_set_contents(dst, bytes, (gssize)((double)n_bytes * part), NULL));
-}
-
-static void put_text(const Folder *folder, const char *name, const char *text)
-{
-    g_autofree char *path = folder_file(folder, name);
-
-    g_assert_true(g_file_set_contents(path, text, -1, NULL));
-}
-
-// Files of a folder into an archive; NULL ends the names. Each is stored as "box/NAME".
-static void put_archive(const Folder *folder, const char *name, const char *const *members)
-{
-    g_autofree char *path = folder_file(folder, name);
-    struct archive *archive = archive_write_new();
-
-    archive_write_set_format_pax_restricted(archive);
-    g_assert_cmpint(archive_write_open_filename(archive, path), ==, ARCHIVE_OK);
-    for (; *members; members++) {
-        g_autofree char *src = folder_file(folder, *members), *bytes = NULL;
-        g_autofree char *stored = g_build_filename("box", *members, NULL);
-        struct archive_entry *entry = archive_entry_new();
-        size_t n_bytes;
-
-        g_assert_true(g_file_get_contents(src, &bytes, &n_bytes, NULL));
-        archive_entry_set_pathname(entry, stored);
-        archive_entry_set_filetype(entry, AE_IFREG);
-        archive_entry_set_perm(entry, 0644);
-        archive_entry_set_size(entry, (la_int64_t)n_bytes);
-        archive_write_header(archive, entry);
-        archive_write_data(archive, bytes, n_bytes);
-        archive_entry_free(entry);
-    }
-    archive_write_close(archive);
-    archive_write_free(archive);
-}
-
-// ---- what becomes of them -----------------------------------------------------------------------
-
-typedef struct {
-    GPtrArray *lines; // "NAME: verdict (detail)", names without their folder
-} Log;
-
-static void note(void *user, const char *name, TrainVerdict verdict, const char *detail)
-{
-    Log *log = user;
-    const char *slash = strrchr(name, '/');
-
-    g_ptr_array_add(log->lines, g_strdup_printf("%s: %s (%s)", slash ? slash + 1 : name,
-                                                train_verdict_text(verdict), detail));
-}
-
-typedef struct {
-    Folder folder; // for the pictures
-    Folder sets;   // for what is written
-    char *out;
-    Log log;
-    TrainPrepareCounts counts;
-    GError *error;
-} Bench;
-
-static Bench bench_new(void)
-{
-    Bench bench = {.folder = folder_new(), .sets = folder_new()};
-
-    bench.out = folder_file(&bench.sets, "out.set");
-    bench.log.lines = g_ptr_array_new_with_free_func(g_free);
-    return bench;
-}
-
-static void bench_free(Bench *bench)
-{
-    folder_free(&bench->folder);
-    folder_free(&bench->sets);
-    g_free(bench->out);
-    g_ptr_array_unref(bench->log.lines);
-    g_clear_error(&bench->error);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Bench, bench_free)
-
-static bool prepare(Bench *bench, int32_t side, const char *const *paths, size_t n_paths)
-{
-    TrainPrepareParams params = {bench->out, side, note, &bench->log};
-
-    g_ptr_array_set_size(bench->log.lines, 0);
-    g_clear_error(&bench->error);
-    return train_prepare_set(&params, paths, n_paths, &bench->counts, &bench->error);
-}
-
-static bool prepare_folder(Bench *bench, int32_t side)
-{
-    const char *paths[] = {bench->folder.path};
-
-    return prepare(bench, side, paths, 1);
-}
-
-static void expect_counts(const Bench *bench, const size_t expected[TRAIN_VERDICTS])
-{
-    for (int i = 0; i < TRAIN_VERDICTS; i++)
-        if (bench->counts.n[i] != expected[i]) {
-            g_test_message("%s: expected %zu, found %zu", train_verdict_text(i), expected[i],
-                           bench->counts.n[i]);
-            g_test_fail();
-        }
-}
-
-static void expect_line(const Bench *bench, const char *begin)
-{
-    for (guint i = 0; i < bench->log.lines->len; i++)
-        if (g_str_has_prefix(bench->log.lines->pdata[i], begin))
-            return;
-    g_test_message("nothing begins with '%s' among:", begin);
-    for (guint i = 0; i < bench->log.lines->len; i++)
-        g_test_message("    %s", (char *)bench->log.lines->pdata[i]);
-    g_test_fail();
-}
 
 static void judges_every_kind(void)
 {
@@ -169,12 +31,12 @@ static void judges_every_kind(void)
     g_assert_true(prepare_folder(&bench, 128));
     g_assert_no_error(bench.error);
     // The archive comes before good.jpg, so that the files beside it are the ones seen before.
-    expect_counts(&bench, (const size_t[]){[TRAIN_TAKEN] = 5,
-                                           [TRAIN_BROKEN] = 4,
-                                           [TRAIN_TINY] = 1,
-                                           [TRAIN_GREY] = 1,
-                                           [TRAIN_TINTED] = 2,
-                                           [TRAIN_DUPLICATE] = 3});
+    expect_counts(&bench, (const size_t[TRAIN_VERDICTS]){[TRAIN_TAKEN] = 5,
+                                                         [TRAIN_BROKEN] = 4,
+                                                         [TRAIN_TINY] = 1,
+                                                         [TRAIN_GREY] = 1,
+                                                         [TRAIN_TINTED] = 2,
+                                                         [TRAIN_DUPLICATE] = 3});
     expect_line(&bench, "tiny.png: too small (95x400, the shorter side must have 96)");
     expect_line(&bench, "grey.png: grey (mean chroma");
     expect_line(&bench, "sepia.jpg: of one tint (mean chroma");
@@ -182,7 +44,7 @@ static void judges_every_kind(void)
     expect_line(&bench, "text.jpg: cannot be read (cannot read '");
     expect_line(&bench, "empty.png: cannot be read (not a file of 1 byte");
     expect_line(&bench, "cut.jpg: cannot be read (cannot read '");
-    expect_line(&bench, "zz-again.jpg: seen before");
+    expect_line(&bench, "zz-again.jpg: seen before (the same pixels as '");
     g_assert_cmpuint(folder_count(&bench.sets), ==, 1);
     g_assert_cmpuint(cz_memory_now(), ==, 0);
 }
@@ -211,6 +73,64 @@ static void keeps_shape_and_side(void)
     for (int c = 0; c < 3; c++)
         g_assert_cmpfloat_with_epsilon(first.rgb[(60 * 256 + 200) * 3 + c], rgb[c], 2);
     g_assert_true(g_str_has_suffix(first.name, "/1.png"));
+}
+
+// 300 x 100 was squashed to 256 x 256 (and so were circles in it).
+static void bug_13_shapes_are_kept(void)
+{
+    static const int sides[][3] = {{256, 300, 100}, {100, 300, 100}, {96, 288, 96}};
+    g_auto(Bench) bench = bench_new();
+
+    put_image(&bench.folder, "wide.png", LOOK_COLOUR, 300, 100, 1);
+    for (size_t i = 0; i < G_N_ELEMENTS(sides); i++) {
+        g_assert_true(prepare_folder(&bench, sides[i][0]));
+        g_autoptr(TrainSet) set = train_set_open(bench.out, NULL);
+        TrainPicture picture = train_set_picture(set, 0);
+
+        g_assert_cmpint(picture.width, ==, sides[i][1]);
+        g_assert_cmpint(picture.height, ==, sides[i][2]);
+        g_assert_cmpint(picture.width, ==, 3 * picture.height);
+    }
+}
+
+static void several_folders_and_archives_make_one_set(void)
+{
+    static const char *const box[] = {"d.webp", NULL};
+    static const char *const names[] = {"one/a.jpg", "two/b.png", "c.tif", "d.webp"};
+    g_auto(Bench) bench = bench_new();
+    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+
+    for (int i = 0; i < 4; i++)
+        put_image(&bench.folder, names[i], LOOK_COLOUR, 120, 110, i);
+    put_archive(&bench.folder, "box.tar.gz", box);
+    for (int i = 0; i < 4; i++)
+        g_ptr_array_add(paths, folder_file(&bench.folder, i == 3   ? "box.tar.gz"
+                                                          : i == 2 ? "c.tif"
+                                                          : i      ? "two"
+                                                                   : "one"));
+    g_assert_true(prepare(&bench, 256, (const char *const *)paths->pdata, paths->len));
+    expect_counts(&bench, (const size_t[TRAIN_VERDICTS]){[TRAIN_TAKEN] = 4});
+    g_autoptr(TrainSet) set = train_set_open(bench.out, NULL);
+    for (size_t i = 0; i < 4; i++)
+        g_assert_true(g_str_has_suffix(train_set_picture(set, i).name, names[i]));
+}
+
+static void colour_halves_are_taken_and_grey_ones_passed_over(void)
+{
+    g_auto(Bench) bench = bench_new();
+
+    for (int i = 0; i < 3; i++) {
+        g_autofree char *colour = g_strdup_printf("landscape Images/color/%d.jpg", i);
+        g_autofree char *grey = g_strdup_printf("landscape Images/gray/%d.jpg", i);
+
+        put_image(&bench.folder, colour, LOOK_COLOUR, 150, 150, i);
+        put_image(&bench.folder, grey, LOOK_GREY, 150, 150, i);
+    }
+    g_assert_true(prepare_folder(&bench, 256));
+    expect_counts(&bench,
+                  (const size_t[TRAIN_VERDICTS]){[TRAIN_TAKEN] = 3, [TRAIN_PASSED_OVER] = 3});
+    g_assert_cmpuint(bench.log.lines->len, ==, 4); // one sentence for the three
+    expect_line(&bench, "gray: passed over ('");
 }
 
 static void takes_files_named_anyhow(void)
@@ -388,6 +308,10 @@ static void program_says_what_it_did(void)
         {ARGUMENTS("prepare", "--out", out), 2, "", "colorizer prepare: give folders"},
         {ARGUMENTS("prepare", "--out", out, "--side", "5", in), 2, "", "--side is 5, allowed is"},
         {ARGUMENTS("prepare", "--out", out, "--side", "x", in), 2, "", "colorizer prepare: "},
+        {ARGUMENTS("prepare", "--out", out, "--near-duplicates", "x", in), 2, "",
+         "--near-duplicates is 'x', allowed is keep or drop"},
+        {ARGUMENTS("prepare", "--out", out, "--near-bits", "17", in), 2, "", "--near-bits is 17"},
+        {ARGUMENTS("prepare", "--out", out, "--validation", "0.6", in), 2, "", "--validation is"},
         {ARGUMENTS("prepare", "--outt", out, in), 2, "", "see colorizer prepare --help"},
         {ARGUMENTS("prepare", "--out", out, "/no/such/picture"), 1, "",
          "colorizer prepare: cannot read '/no/such/picture'"},
@@ -409,16 +333,18 @@ int main(int argc, char **argv)
     g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
     train_vips_start(&error);
     g_assert_no_error(error);
-    g_test_add_func("/training/prepare/judges_every_kind", judges_every_kind);
-    g_test_add_func("/training/prepare/keeps_shape_and_side", keeps_shape_and_side);
-    g_test_add_func("/training/prepare/takes_files_named_anyhow", takes_files_named_anyhow);
-    g_test_add_func("/training/prepare/same_pictures_same_file", same_pictures_same_file);
-    g_test_add_func("/training/prepare/failures_leave_nothing_behind",
-                    failures_leave_nothing_behind);
-    g_test_add_func("/training/prepare/nothing_to_take_is_a_failure", nothing_to_take_is_a_failure);
-    g_test_add_func("/training/prepare/folders_in_circles_end", folders_in_circles_end);
-    g_test_add_func("/training/prepare/every_failing_allocation_is_survived",
-                    every_failing_allocation_is_survived);
-    g_test_add_func("/training/prepare/program_says_what_it_did", program_says_what_it_did);
+#define ADD(claim) g_test_add_func("/training/prepare/" #claim, claim)
+    ADD(judges_every_kind);
+    ADD(keeps_shape_and_side);
+    ADD(bug_13_shapes_are_kept);
+    ADD(several_folders_and_archives_make_one_set);
+    ADD(colour_halves_are_taken_and_grey_ones_passed_over);
+    ADD(takes_files_named_anyhow);
+    ADD(same_pictures_same_file);
+    ADD(failures_leave_nothing_behind);
+    ADD(nothing_to_take_is_a_failure);
+    ADD(folders_in_circles_end);
+    ADD(every_failing_allocation_is_survived);
+    ADD(program_says_what_it_did);
     return g_test_run();
 }
