@@ -484,8 +484,8 @@ def cpu_seconds():
     return usage.ru_utime + usage.ru_stime
 
 
-def main():
-    chosen = [claim for claim in CLAIMS if not sys.argv[1:] or claim.__name__ in sys.argv[1:]]
+def main(claims, name):
+    chosen = [claim for claim in claims if not sys.argv[1:] or claim.__name__ in sys.argv[1:]]
     failed, before = 0, cpu_seconds()
     make_pictures()
     print("1..%d" % len(chosen))
@@ -498,11 +498,11 @@ def main():
             failed += 1
             print("\n".join("# " + line for line in traceback.format_exc().split("\n")))
         spent, before = cpu_seconds() - before, cpu_seconds()
-        print("%s %d /training/cli/%s" % (result, number, claim.__name__))
+        print("%s %d /training/%s/%s" % (result, number, name, claim.__name__))
         print("# %.1f s of CPU" % spent, flush=True)
     shutil.rmtree(work)
     return failed > 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(CLAIMS, "cli"))

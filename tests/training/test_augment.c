@@ -139,6 +139,61 @@ static void gamma_touches_lightness_alone(void)
     }
 }
 
+static void degradations_touch_lightness_alone(void)
+{
+    static const TrainDegradeParams each[] = {{.blur = 1},  {.plate = 1}, {.fade = 1},
+                                              {.grain = 1}, {.jpeg = 1},  {1, 1, 1, 1, 1}};
+    g_autofree uint8_t *rgb = make_pixels(40, 40, 4);
+    TrainAugmentParams clean = {CROP, 1, 2, 0.5f, 0, 0};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(each); i++)
+        for (uint64_t k = 0; k < 20; k++) {
+            TrainAugmentParams worn = clean;
+
+            worn.degrade = each[i];
+            Sample before = sample_of(&clean, 40, 40, rgb, 1, k);
+            Sample after = sample_of(&worn, 40, 40, rgb, 1, k);
+            g_assert_cmpmem(after.chroma, sizeof after.chroma, before.chroma, sizeof before.chroma);
+            g_assert_cmpint(memcmp(after.lightness, before.lightness, sizeof after.lightness), !=,
+                            0);
+            for (int p = 0; p < CROP * CROP; p++)
+                g_assert_true(after.lightness[p] >= -1 && after.lightness[p] <= 1);
+        }
+}
+
+// A picture of 300 x 100 in squares of 20: squashed to a square they would be three times as high
+// as wide. A crop of 50 is a window of 100, in which squares are 10 by 10 wherever it lies.
+static void bug_13_squares_stay_square_in_crops(void)
+{
+    enum { WIDE = 300, HIGH = 100, SQUARE = 20, SIDE = 50 };
+    static const TrainAugmentParams crop = {.crop = SIDE, .scale_min = 1, .scale_max = 1};
+    g_autofree uint8_t *rgb = g_malloc(WIDE * HIGH * 3);
+    const TrainPicture picture = {WIDE, HIGH, 0, "x", rgb};
+    g_autoptr(TrainAugmenter) augmenter = train_augmenter_new();
+    float lightness[SIDE * SIDE], chroma[SIDE * SIDE / 2];
+
+    for (int i = 0; i < WIDE * HIGH; i++)
+        memset(rgb + 3 * i, (i % WIDE / SQUARE + i / WIDE / SQUARE) % 2 ? 255 : 0, 3);
+    for (uint64_t k = 0; k < 20; k++) {
+        // Edges along the first row, and down a column through the midst of squares.
+        int n[2] = {0}, places[2][SIDE];
+        CzRng rng = cz_rng(13, k);
+
+        g_assert_true(train_augment(augmenter, &crop, &picture, &rng, lightness, chroma, NULL));
+        for (int i = 1; i < SIDE; i++)
+            if ((lightness[i] > 0) != (lightness[i - 1] > 0))
+                places[0][n[0]++] = i;
+        for (int i = 1, x = (places[0][0] + 5) % SIDE; i < SIDE; i++)
+            if ((lightness[i * SIDE + x] > 0) != (lightness[(i - 1) * SIDE + x] > 0))
+                places[1][n[1]++] = i;
+        for (int way = 0; way < 2; way++) {
+            g_assert_cmpint(n[way], >=, 4);
+            for (int i = 2; i < n[way]; i++) // every other: a pixel half black is black or white
+                g_assert_cmpint(places[way][i] - places[way][i - 2], ==, 20);
+        }
+    }
+}
+
 static void same_number_same_sample(void)
 {
     static const TrainAugmentParams all = {CROP, 1, 2, 0.5f, 0.5f, 0.25f};
@@ -271,6 +326,10 @@ int main(int argc, char **argv)
                     mirrors_lightness_and_chroma_alike);
     g_test_add_func("/training/augment/gamma_touches_lightness_alone",
                     gamma_touches_lightness_alone);
+    g_test_add_func("/training/augment/degradations_touch_lightness_alone",
+                    degradations_touch_lightness_alone);
+    g_test_add_func("/training/augment/bug_13_squares_stay_square_in_crops",
+                    bug_13_squares_stay_square_in_crops);
     g_test_add_func("/training/augment/same_number_same_sample", same_number_same_sample);
     g_test_add_func("/training/augment/draws_cover_the_picture", draws_cover_the_picture);
     g_test_add_func("/training/augment/any_size_gives_finite_numbers",

@@ -198,6 +198,40 @@ static void every_picture_once_an_epoch(void)
     }
 }
 
+// The seed loaded its pictures in the folder's order, the same in every epoch.
+static void bug_07_no_epoch_is_in_the_sets_order(void)
+{
+    g_auto(Folder) folder = folder_new();
+    g_autofree char *path = folder_file(&folder, "plain.set");
+    TrainLoaderOptions one = options;
+    float known[N_PICTURES];
+    int neighbours = 0, repeated = 0, last[N_PICTURES] = {0};
+
+    make_plain_set(path);
+    g_autoptr(TrainSet) set = train_set_open(path, NULL);
+    know_pictures(set, known);
+    one.batch = N_PICTURES; // a batch is an epoch
+    one.augment.gamma_probability = 0;
+    g_autoptr(TrainLoader) loader = start(set, &one);
+    for (int epoch = 0; epoch < 20; epoch++) {
+        const TrainBatch *batch = train_loader_next(loader, NULL);
+        int order[N_PICTURES];
+
+        for (int i = 0; i < N_PICTURES; i++) {
+            order[i] = picture_of(batch->lightness + i * CROP * CROP, known);
+            neighbours += i > 0 && order[i] == order[i - 1] + 1;
+            repeated += epoch > 0 && order[i] == last[i];
+        }
+        memcpy(last, order, sizeof last);
+        train_loader_release(loader, batch);
+    }
+    // Of a shuffle about one pair of neighbours and one picture in its old place: 20 expected of
+    // each, Poisson; five deviations more are 42. In order they would be 440 and 437.
+    g_test_message("%d neighbours, %d in the same place", neighbours, repeated);
+    g_assert_cmpint(neighbours, <, 42);
+    g_assert_cmpint(repeated, <, 42);
+}
+
 static void held_back_pictures_never_come(void)
 {
     g_auto(Folder) folder = folder_new();
@@ -326,6 +360,8 @@ int main(int argc, char **argv)
     g_test_add_func("/training/loader/goes_on_from_any_sample", goes_on_from_any_sample);
     g_test_add_func("/training/loader/seeds_change_everything", seeds_change_everything);
     g_test_add_func("/training/loader/every_picture_once_an_epoch", every_picture_once_an_epoch);
+    g_test_add_func("/training/loader/bug_07_no_epoch_is_in_the_sets_order",
+                    bug_07_no_epoch_is_in_the_sets_order);
     g_test_add_func("/training/loader/held_back_pictures_never_come",
                     held_back_pictures_never_come);
     g_test_add_func("/training/loader/several_batches_can_be_held", several_batches_can_be_held);

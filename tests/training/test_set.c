@@ -316,6 +316,71 @@ static void failed_write_leaves_the_old_set(void)
     g_assert_true(done);
 }
 
+// Pictures of more than one piece that is moved at a time; of them those that keep says.
+static bool write_some(const char *path, const bool *keep, int n, bool at_all, GError **error)
+{
+    g_autoptr(TrainSetWriter) writer = train_set_writer_new(path, error);
+
+    for (int i = 0; writer && i < n; i++) {
+        int32_t width = 150 + 20 * i;
+        g_autofree uint8_t *rgb = make_pixels(width, 200, (uint64_t)i);
+        g_autofree char *name = g_strdup_printf("picture %d", i);
+        const TrainPicture picture = {width, 200, (uint64_t)i, name, rgb};
+
+        if ((at_all || keep[i]) && !train_set_writer_add(writer, &picture, error))
+            return FALSE;
+    }
+    return writer && (!at_all || train_set_writer_keep(writer, keep, error)) &&
+           train_set_writer_finish(writer, error);
+}
+
+static void what_is_not_kept_was_never_there(void)
+{
+    enum { N = 5 };
+    g_auto(Folder) folder = folder_new();
+    g_autofree char *path = folder_file(&folder, "a.set"), *other = folder_file(&folder, "b.set");
+
+    for (unsigned choice = 0; choice < 1u << N; choice++) {
+        g_autofree char *found = NULL, *expected = NULL;
+        size_t n_found, n_expected;
+        bool keep[N];
+
+        for (int i = 0; i < N; i++)
+            keep[i] = choice >> i & 1;
+        g_assert_true(write_some(path, keep, N, TRUE, NULL));
+        g_assert_true(write_some(other, keep, N, FALSE, NULL));
+        g_assert_true(g_file_get_contents(path, &found, &n_found, NULL));
+        g_assert_true(g_file_get_contents(other, &expected, &n_expected, NULL));
+        if (n_found != n_expected || memcmp(found, expected, n_found) != 0) {
+            g_test_message("choice %x: another file", choice);
+            g_test_fail();
+        }
+    }
+}
+
+static void failed_closing_of_gaps_leaves_nothing(void)
+{
+    static const bool keep[] = {false, true, true};
+    g_auto(Folder) folder = folder_new();
+    g_autofree char *path = folder_file(&folder, "a.set");
+    unsigned long n = 0;
+    bool done = FALSE;
+
+    while (!done && n < 100) {
+        g_autoptr(GError) error = NULL;
+
+        cz_fault_arm(CZ_FAULT_FILE, ++n);
+        done = write_some(path, keep, 3, TRUE, &error);
+        cz_fault_arm(CZ_FAULT_FILE, 0);
+        g_assert_cmpuint(folder_count(&folder), ==, done);
+        if (!done)
+            g_assert_error(error, CZ_ERROR, CZ_ERROR_IO);
+    }
+    g_test_message("%lu places to fail", n - 1);
+    g_assert_cmpuint(n, >, 10);
+    g_assert_true(done);
+}
+
 static void unwritable_paths_have_a_sentence(void)
 {
     g_auto(Folder) folder = folder_new();
@@ -383,6 +448,10 @@ int main(int argc, char **argv)
     g_test_add_func("/training/set/names_what_is_no_set", names_what_is_no_set);
     g_test_add_func("/training/set/failed_write_leaves_the_old_set",
                     failed_write_leaves_the_old_set);
+    g_test_add_func("/training/set/what_is_not_kept_was_never_there",
+                    what_is_not_kept_was_never_there);
+    g_test_add_func("/training/set/failed_closing_of_gaps_leaves_nothing",
+                    failed_closing_of_gaps_leaves_nothing);
     g_test_add_func("/training/set/unwritable_paths_have_a_sentence",
                     unwritable_paths_have_a_sentence);
     g_test_add_func("/training/set/split_is_even_and_only_grows", split_is_even_and_only_grows);
