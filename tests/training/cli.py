@@ -17,7 +17,7 @@ import zlib
 ROOT = os.environ["COLORIZE_SOURCE_ROOT"]
 PROGRAM = os.path.join(os.environ["COLORIZE_BUILD_ROOT"], "training", "colorizer")
 SMOKE = os.path.join(ROOT, "training", "recipes", "smoke.conf")
-COMMANDS = ["prepare", "train", "apply", "evaluate", "inspect"]
+COMMANDS = ["prepare", "train", "sweep", "apply", "evaluate", "inspect"]
 # Twelve steps with a checkpoint after each, so that a run can be cut off anywhere.
 SHORT = ["--set", "train.images=48", "--set", "run.log-every=1", "--set", "run.validate-every=6"]
 TIMEOUT = 120
@@ -484,7 +484,7 @@ def cpu_seconds():
     return usage.ru_utime + usage.ru_stime
 
 
-def main(claims, name):
+def main(suite, claims):
     chosen = [claim for claim in claims if not sys.argv[1:] or claim.__name__ in sys.argv[1:]]
     failed, before = 0, cpu_seconds()
     make_pictures()
@@ -498,11 +498,11 @@ def main(claims, name):
             failed += 1
             print("\n".join("# " + line for line in traceback.format_exc().split("\n")))
         spent, before = cpu_seconds() - before, cpu_seconds()
-        print("%s %d /training/%s/%s" % (result, number, name, claim.__name__))
+        print("%s %d /training/%s/%s" % (result, number, suite, claim.__name__))
         print("# %.1f s of CPU" % spent, flush=True)
     shutil.rmtree(work)
     return failed > 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(CLAIMS, "cli"))
+    sys.exit(main("cli", CLAIMS))

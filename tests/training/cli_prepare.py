@@ -144,4 +144,4 @@ CLAIMS = [landscape_layout_is_taken_as_it_is, report_says_what_was_refused_and_w
           bug_08_validation_looks_at_held_out_pictures_as_they_are]
 
 if __name__ == "__main__":
-    sys.exit(main(CLAIMS, "cli_prepare"))
+    sys.exit(main("cli_prepare", CLAIMS))
