@@ -13,6 +13,14 @@
 #define KEY_RECIPE "train.recipe"
 #define KEY_HASH   "train.recipe-hash"
 #define KEY_SET    "train.set-hash"
+#define KEY_SERIAL "train.serial"
+#define KEY_LOG    "train.log"
+
+void train_progress_clear(TrainProgress *progress)
+{
+    g_clear_pointer(&progress->log, g_free);
+    progress->step = 0;
+}
 
 // [run] is about logging, and [model]'s words go into the weights alone: neither decides what is
 // learned.
@@ -39,28 +47,42 @@ static char *slot_path(const char *folder, int slot)
     return g_build_filename(folder, name, NULL);
 }
 
-// Steps done of a checkpoint; -1 if it is missing or damaged.
-static int64_t slot_step(const char *folder, int slot, CzModelFile **kept, GError **error)
+static int64_t number_of(const CzModelFile *file, const char *key, int64_t otherwise)
+{
+    const char *text = file ? cz_model_file_meta(file, key) : NULL;
+    return text ? g_ascii_strtoll(text, NULL, 10) : otherwise;
+}
+
+// Which of two is newer; -1 if it is missing or damaged. A step alone would not tell: a run that
+// was rolled back writes an earlier step later. Checkpoints of before this key never were.
+static int64_t slot_serial(const char *folder, int slot, CzModelFile **kept, GError **error)
 {
     g_autofree char *path = slot_path(folder, slot);
     g_autoptr(CzModelFile) file = cz_model_file_open(path, error);
-    const char *text = file ? cz_model_file_meta(file, KEY_STEP) : NULL;
-    int64_t step = text ? g_ascii_strtoll(text, NULL, 10) : -1;
+    int64_t serial = number_of(file, KEY_SERIAL, number_of(file, KEY_STEP, -1));
     if (kept)
         *kept = g_steal_pointer(&file);
-    return step;
+    return serial;
+}
+
+static void put_number(CzModelWriter *writer, const char *key, int64_t number)
+{
+    g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, number);
+    cz_model_writer_meta(writer, key, text);
 }
 
 bool train_checkpoint_save(const char *folder, CzStore *store, const TrainRecipe *recipe,
-                           uint64_t set, int64_t step, GError **error)
+                           uint64_t set, const TrainProgress *progress, GError **error)
 {
     g_autoptr(CzModelWriter) writer = cz_model_writer_new();
-    g_autofree char *number = g_strdup_printf("%" G_GINT64_FORMAT, step),
-                    *text = train_recipe_text(recipe);
+    g_autofree char *text = train_recipe_text(recipe);
     g_autofree char *hash = learning_hash(recipe), *pictures = set_text(set);
-    int older = slot_step(folder, 0, NULL, NULL) <= slot_step(folder, 1, NULL, NULL) ? 0 : 1;
-    g_autofree char *path = slot_path(folder, older);
-    cz_model_writer_meta(writer, KEY_STEP, number);
+    int64_t first = slot_serial(folder, 0, NULL, NULL), second = slot_serial(folder, 1, NULL, NULL);
+    g_autofree char *path = slot_path(folder, first <= second ? 0 : 1);
+    put_number(writer, KEY_STEP, progress->step);
+    put_number(writer, KEY_SERIAL, MAX(first, second) + 1);
+    if (progress->log)
+        cz_model_writer_meta(writer, KEY_LOG, progress->log);
     cz_model_writer_meta(writer, KEY_RECIPE, text);
     cz_model_writer_meta(writer, KEY_HASH, hash);
     cz_model_writer_meta(writer, KEY_SET, pictures);
@@ -68,11 +90,22 @@ bool train_checkpoint_save(const char *folder, CzStore *store, const TrainRecipe
            cz_model_writer_commit(writer, path, error);
 }
 
+// A recipe of before a key was there means the key's default, and has another hash.
+static bool means_the_same(const CzModelFile *file, const char *hash)
+{
+    const char *text = cz_model_file_meta(file, KEY_RECIPE);
+    TrainRecipe recipe;
+    if (!text || !train_recipe_parse(&recipe, text, NULL))
+        return false;
+    g_autofree char *found = learning_hash(&recipe);
+    return g_str_equal(found, hash);
+}
+
 static bool check_recipe(const CzModelFile *file, const TrainRecipe *recipe, GError **error)
 {
     g_autofree char *hash = learning_hash(recipe);
     const char *found = cz_model_file_meta(file, KEY_HASH);
-    if (g_strcmp0(hash, found) == 0)
+    if (g_strcmp0(hash, found) == 0 || means_the_same(file, hash))
         return true;
     g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE,
                 "%s was made with another recipe (%s, this one is %s): resume with the same recipe "
@@ -96,27 +129,30 @@ static bool check_set(const CzModelFile *file, uint64_t set, GError **error)
 }
 
 bool train_checkpoint_load(const char *folder, CzStore *store, const TrainRecipe *recipe,
-                           uint64_t set, int64_t *step, char **note, GError **error)
+                           uint64_t set, TrainProgress *progress, char **note, GError **error)
 {
     CzModelFile *files[N_SLOTS];
     GError *errors[N_SLOTS] = {NULL};
-    int64_t steps[N_SLOTS];
+    int64_t serials[N_SLOTS];
     *note = NULL;
+    *progress = (TrainProgress){.step = -1};
     for (int i = 0; i < N_SLOTS; i++) {
-        steps[i] = slot_step(folder, i, &files[i], &errors[i]);
+        serials[i] = slot_serial(folder, i, &files[i], &errors[i]);
         g_autofree char *path = slot_path(folder, i);
         if (errors[i] && !*note && g_file_test(path, G_FILE_TEST_EXISTS))
             *note = g_strdup_printf("passed over a checkpoint: %s", errors[i]->message);
     }
-    int newest = steps[0] > steps[1] ? 0 : 1;
+    int newest = serials[0] > serials[1] ? 0 : 1;
     bool done = false;
-    if (steps[newest] < 0)
+    if (serials[newest] < 0)
         g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "there is no sound checkpoint in %s%s%s", folder,
                     *note ? ": " : "", *note ? *note : "");
     else
         done = check_recipe(files[newest], recipe, error) && check_set(files[newest], set, error) &&
                cz_store_load(store, files[newest], error);
-    *step = steps[newest];
+    progress->step = number_of(files[newest], KEY_STEP, -1);
+    if (done)
+        progress->log = g_strdup(cz_model_file_meta(files[newest], KEY_LOG));
     for (int i = 0; i < N_SLOTS; i++) {
         cz_model_file_free(files[i]);
         g_clear_error(&errors[i]);

@@ -11,16 +11,23 @@
 
 #include "recipe.h"
 
-// set: train_set_hash(); step: steps done. CZ_ERROR_IO, MEMORY, BACKEND: both old checkpoints are
-// intact.
+typedef struct {
+    int64_t step; // steps done
+    char *log;    // train_log_state(); may be NULL
+} TrainProgress;
+
+void train_progress_clear(TrainProgress *progress);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TrainProgress, train_progress_clear)
+
+// set: train_set_hash(). CZ_ERROR_IO, MEMORY, BACKEND: both old checkpoints are intact.
 bool train_checkpoint_save(const char *folder, CzStore *store, const TrainRecipe *recipe,
-                           uint64_t set, int64_t step, GError **error);
+                           uint64_t set, const TrainProgress *progress, GError **error);
 
 // Fills the store from the newest sound checkpoint; *note (caller frees) says if a damaged one was
 // passed over. CZ_ERROR_IO: there is none; CZ_ERROR_RECIPE: made with another recipe ([run] and
-// [model] may differ) or another set.
+// [model] may differ) or another set. The caller clears progress.
 bool train_checkpoint_load(const char *folder, CzStore *store, const TrainRecipe *recipe,
-                           uint64_t set, int64_t *step, char **note, GError **error);
+                           uint64_t set, TrainProgress *progress, char **note, GError **error);
 
 // The moving averages as F16 with all colorize.* metadata: what plug-in and apply read.
 bool train_weights_save(const char *path, CzStore *store, const TrainRecipe *recipe, int64_t step,

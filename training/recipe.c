@@ -190,6 +190,27 @@ static bool put(TrainRecipe *recipe, const char *section, const char *name, cons
     return true;
 }
 
+static bool put_all(TrainRecipe *recipe, GKeyFile *file, const char *folder, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    g_auto(GStrv) sections = g_key_file_get_groups(file, NULL);
+    for (char **section = sections; *section; section++) {
+        g_auto(GStrv) names = g_key_file_get_keys(file, *section, NULL, NULL);
+        for (char **name = names; name && *name; name++) {
+            // An unknown escape, or text that is not UTF-8; there may be a text beside the error.
+            g_autofree char *text = g_key_file_get_string(file, *section, *name, &local);
+            if (local) {
+                g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE, "%s.%s: %s", *section, *name,
+                            local->message);
+                return false;
+            }
+            if (!put(recipe, *section, *name, text, folder, error))
+                return false;
+        }
+    }
+    return true;
+}
+
 bool train_recipe_load(TrainRecipe *recipe, const char *path, GError **error)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
@@ -200,24 +221,21 @@ bool train_recipe_load(TrainRecipe *recipe, const char *path, GError **error)
                     "recipe %s: %s", path, local->message);
         return false;
     }
-    g_auto(GStrv) sections = g_key_file_get_groups(file, NULL);
-    for (char **section = sections; *section; section++) {
-        g_auto(GStrv) names = g_key_file_get_keys(file, *section, NULL, NULL);
-        for (char **name = names; name && *name; name++) {
-            // An unknown escape, or text that is not UTF-8; there may be a text beside the error.
-            g_autofree char *text = g_key_file_get_string(file, *section, *name, &local);
-            if (local) {
-                g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE, "recipe %s: %s.%s: %s", path,
-                            *section, *name, local->message);
-                return false;
-            }
-            if (!put(recipe, *section, *name, text, folder, error)) {
-                g_prefix_error(error, "recipe %s: ", path);
-                return false;
-            }
-        }
-    }
-    return true;
+    if (put_all(recipe, file, folder, error))
+        return true;
+    g_prefix_error(error, "recipe %s: ", path);
+    return false;
+}
+
+bool train_recipe_parse(TrainRecipe *recipe, const char *text, GError **error)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autoptr(GError) local = NULL;
+    train_recipe_init(recipe);
+    if (g_key_file_load_from_data(file, text, strlen(text), G_KEY_FILE_NONE, &local))
+        return put_all(recipe, file, NULL, error);
+    g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE, "%s", local->message);
+    return false;
 }
 
 bool train_recipe_set(TrainRecipe *recipe, const char *assignment, GError **error)

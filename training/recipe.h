@@ -64,6 +64,8 @@ void train_recipe_init(TrainRecipe *recipe); // defaults
 // Relative paths among the values are taken from the recipe's own folder. CZ_ERROR_IO,
 // CZ_ERROR_RECIPE.
 bool train_recipe_load(TrainRecipe *recipe, const char *path, GError **error);
+// train_recipe_text() read back; keys that it does not have are at their defaults. CZ_ERROR_RECIPE.
+bool train_recipe_parse(TrainRecipe *recipe, const char *text, GError **error);
 // One "section.key=value". CZ_ERROR_RECIPE.
 bool train_recipe_set(TrainRecipe *recipe, const char *assignment, GError **error);
 // What one rule alone cannot see (sums of losses, crops that a decoder cannot halve).

@@ -3,7 +3,6 @@
 #include "run.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +14,7 @@
 #include "checkpoint.h"
 #include "gan.h"
 #include "loader.h"
+#include "log.h"
 #include "step.h"
 #include "validate.h"
 
@@ -31,13 +31,13 @@ typedef struct {
     TrainCritic *critic; // NULL as long as it does not learn
     float *fake;         // the generator's color, for the critic
     TrainLoader *loader;
-    FILE *log;
+    TrainLog *log;
     int64_t first, done, steps; // first: where this process began
     int64_t skipped;            // steps in a row without an update
     double began, saved;        // seconds
-    TrainScalars sum;           // since the last line
-    TrainCriticScalars critic_sum;
-    int64_t summed, critic_summed;
+    TrainProgress progress;     // of the checkpoint that it went on from
+    TrainCriticScalars verdict; // of the step
+    bool judged;                // the critic had its turn in it
 } Run;
 
 static double now(void)
@@ -50,10 +50,10 @@ static char *in_folder(const Run *run, const char *name)
     return g_build_filename(run->options->folder, name, NULL);
 }
 
-// A resumed run goes on in the same log; lines past the checkpoint are told again.
+// A resumed run goes on in the same log, as it was at the checkpoint.
 static bool open_log(Run *run, GError **error)
 {
-    g_autofree char *path = in_folder(run, "log.csv"), *recipe_path = in_folder(run, "recipe.conf");
+    g_autofree char *recipe_path = in_folder(run, "recipe.conf");
     g_autofree char *text = train_recipe_text(run->recipe);
     if (!cz_file_replace(recipe_path, text, strlen(text), error))
         return false;
@@ -61,16 +61,13 @@ static bool open_log(Run *run, GError **error)
         g_autofree char *stale = in_folder(run, "validation.csv");
         g_unlink(stale); // of a run that never came to a checkpoint
     }
-    run->log = g_fopen(path, run->first > 0 ? "a" : "w");
-    if (!run->log) {
-        g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "cannot write %s: %s", path, g_strerror(errno));
-        return false;
-    }
-    if (run->first == 0)
-        fprintf(run->log,
-                "step,images,loss,norm,rate,chroma,chroma_true,images_per_s,loader_wait,gan,"
-                "critic_loss,critic_norm,logit_real,logit_fake,right_real,right_fake,r1\n");
-    return true;
+    const char *state = run->progress.log ? run->progress.log : "";
+    const TrainLogOptions options = {.folder = run->options->folder,
+                                     .steps = run->steps,
+                                     .batch = run->recipe->batch,
+                                     .state = run->options->resume ? state : NULL};
+    run->log = train_log_new(&options, error);
+    return run->log != NULL;
 }
 
 static TrainLoader *open_loader(Run *run, GError **error)
@@ -140,10 +137,11 @@ static bool set_up(Run *run, GError **error)
     run->store = cz_store_new(run->device);
     if (options->resume &&
         !train_checkpoint_load(options->folder, run->store, run->recipe,
-                               train_set_hash(options->set), &run->first, &note, error))
+                               train_set_hash(options->set), &run->progress, &note, error))
         return false;
     if (note)
         fprintf(stderr, "colorizer train: %s\n", note);
+    run->first = run->progress.step;
     run->done = run->first;
     if (!options->resume && !start_store(run, error))
         return false;
@@ -165,91 +163,33 @@ static void tear_down(Run *run)
     cz_memory_free(run->fake);
     cz_store_free(run->store);
     cz_device_close(run->device);
-    if (run->log)
-        fclose(run->log);
-}
-
-static void print_critic(const Run *run)
-{
-    const TrainCriticScalars *sum = &run->critic_sum;
-    double n = (double)MAX(run->critic_summed, 1);
-    if (run->critic)
-        printf("  critic %.3f, right on %.0f %% of true and %.0f %% of made color\n", sum->loss / n,
-               100 * sum->right_real / n, 100 * sum->right_fake / n);
-}
-
-static void print_line(Run *run)
-{
-    double elapsed = now() - run->began, n = (double)MAX(run->summed, 1);
-    double speed = (double)(run->done - run->first) * run->recipe->batch / MAX(elapsed, 1e-9);
-    double left = (double)(run->steps - run->done) * run->recipe->batch / MAX(speed, 1e-9);
-    double waited = train_loader_waited(run->loader) / MAX(elapsed, 1e-9);
-    const TrainScalars *sum = &run->sum;
-    printf("step %" G_GINT64_FORMAT
-           "  loss %.5f  norm %.3f  chroma %.1f of %.1f  %.1f images/s  waited %.0f %%  "
-           "%d:%02d left\n",
-           run->done, sum->loss / n, sum->norm / n, 100 * sum->chroma / n,
-           100 * sum->chroma_true / n, speed, 100 * waited, (int)(left / 3600),
-           (int)(left / 60) % 60);
-    print_critic(run);
-    fflush(stdout);
-}
-
-static double term(const TrainScalars *scalars, const char *name)
-{
-    for (int32_t i = 0; i < scalars->n_terms; i++)
-        if (strcmp(scalars->terms[i].name, name) == 0)
-            return scalars->terms[i].value;
-    return 0;
-}
-
-static void log_line(Run *run)
-{
-    double elapsed = now() - run->began, n = (double)MAX(run->summed, 1);
-    double speed = (double)(run->done - run->first) * run->recipe->batch / MAX(elapsed, 1e-9);
-    double waited = train_loader_waited(run->loader) / MAX(elapsed, 1e-9);
-    double n_critic = (double)MAX(run->critic_summed, 1);
-    const TrainScalars *sum = &run->sum;
-    const TrainCriticScalars *critic = &run->critic_sum;
-    const float critics[] = {critic->loss,       critic->norm,       critic->real, critic->fake,
-                             critic->right_real, critic->right_fake, critic->r1};
-    fprintf(run->log,
-            "%" G_GINT64_FORMAT ",%" G_GINT64_FORMAT ",%.6g,%.6g,%.6g,%.6g,%.6g,%.4g,%.4g,%.6g",
-            run->done, run->done * run->recipe->batch, sum->loss / n, sum->norm / n,
-            train_recipe_rate(run->recipe, run->done - 1), sum->chroma / n, sum->chroma_true / n,
-            speed, waited, term(sum, "gan") / n);
-    for (size_t i = 0; i < G_N_ELEMENTS(critics); i++)
-        fprintf(run->log, ",%.6g", critics[i] / n_critic);
-    fputc('\n', run->log);
-    fflush(run->log);
+    train_log_free(run->log);
+    train_progress_clear(&run->progress);
 }
 
 static void next_line(Run *run)
 {
-    print_line(run);
-    log_line(run);
-    run->sum = (TrainScalars){0};
-    run->critic_sum = (TrainCriticScalars){0};
-    run->summed = run->critic_summed = 0;
+    const TrainRecipe *recipe = run->recipe;
+    double elapsed = MAX(now() - run->began, 1e-9);
+    double rate = train_recipe_rate(recipe, run->done - 1);
+    const TrainPace pace = {
+        .rate = (float)rate,
+        .rate_encoder = (float)(rate * recipe->encoder_scale),
+        .rate_critic = run->judged ? (float)recipe->critic_rate : 0,
+        .images_per_s = (float)((double)(run->done - run->first) * recipe->batch / elapsed),
+        .loader_wait = (float)(train_loader_waited(run->loader) / elapsed),
+    };
+    train_log_line(run->log, run->done, &pace);
 }
 
 static bool save(Run *run, GError **error)
 {
     g_autofree char *weights = in_folder(run, "ema.safetensors");
+    g_auto(TrainProgress) progress = {.step = run->done, .log = train_log_state(run->log)};
     run->saved = now();
     return train_checkpoint_save(run->options->folder, run->store, run->recipe,
-                                 train_set_hash(run->options->set), run->done, error) &&
+                                 train_set_hash(run->options->set), &progress, error) &&
            train_weights_save(weights, run->store, run->recipe, run->done, error);
-}
-
-// The terms are the same in all steps between two lines, but for the first of them.
-static void add_terms(TrainScalars *sum, const TrainScalars *scalars)
-{
-    sum->n_terms = scalars->n_terms;
-    for (int32_t i = 0; i < scalars->n_terms; i++) {
-        sum->terms[i].name = scalars->terms[i].name;
-        sum->terms[i].value += scalars->terms[i].value;
-    }
 }
 
 static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
@@ -267,14 +207,7 @@ static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
                     MAX_SKIPPED, run->options->folder);
         return false;
     }
-    if (isfinite(scalars->loss)) {
-        run->sum.loss += scalars->loss;
-        run->sum.norm += scalars->norm;
-        run->sum.chroma += scalars->chroma;
-        run->sum.chroma_true += scalars->chroma_true;
-        add_terms(&run->sum, scalars);
-        run->summed++;
-    }
+    train_log_add(run->log, scalars, run->judged ? &run->verdict : NULL);
     return true;
 }
 
@@ -300,26 +233,11 @@ static bool after_step(Run *run, GError **error)
     return !look || train_validate(run->options, run->done, error);
 }
 
-static void note_critic(Run *run, const TrainCriticScalars *scalars)
-{
-    TrainCriticScalars *sum = &run->critic_sum;
-    if (!isfinite(scalars->loss))
-        return;
-    sum->loss += scalars->loss;
-    sum->norm += scalars->norm;
-    sum->real += scalars->real;
-    sum->fake += scalars->fake;
-    sum->right_real += scalars->right_real;
-    sum->right_fake += scalars->right_fake;
-    sum->r1 += scalars->r1;
-    run->critic_summed++;
-}
-
 // The generator's step, then the critic's with what the generator has made.
 static bool step_once(Run *run, const TrainBatch *batch, TrainScalars *scalars, GError **error)
 {
     const TrainRecipe *recipe = run->recipe;
-    TrainCriticScalars critic;
+    run->judged = false;
     if (!enter_phase(run, error) ||
         !train_step_run(run->step, batch->lightness, batch->chroma, run->done, scalars, error))
         return false;
@@ -328,9 +246,9 @@ static bool step_once(Run *run, const TrainBatch *batch, TrainScalars *scalars, 
     int64_t first = (recipe->gan_from + recipe->batch - 1) / recipe->batch;
     if (!train_step_read_chroma(run->step, run->fake, error) ||
         !train_critic_run(run->critic, batch->lightness, batch->chroma, run->fake,
-                          run->done - first, &critic, error))
+                          run->done - first, &run->verdict, error))
         return false;
-    note_critic(run, &critic);
+    run->judged = true;
     return true;
 }
 

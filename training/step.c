@@ -134,8 +134,13 @@ bool train_step_run(TrainStep *step, const float *lightness, const float *chroma
                 cz_plan_run(step->plan, NULL, error);
     for (int i = 0; done && i < N_SCALARS; i++)
         done = cz_plan_read(step->plan, step->scalars[i], fields[i], 1, error);
-    return done &&
+    done = done &&
            train_losses_read(&step->losses, step->plan, scalars->terms, &scalars->n_terms, error);
+    scalars->gan = 0;
+    for (int32_t i = 0; done && i < scalars->n_terms; i++)
+        if (strcmp(scalars->terms[i].name, "gan") == 0)
+            scalars->gan = scalars->terms[i].value;
+    return done;
 }
 
 typedef struct {

@@ -14,6 +14,7 @@ typedef struct {
     float gate;                        // 0: the update was left out; below 1: clipped
     float chroma;                      // mean of sqrt(a*^2 + b*^2) of the output, ab/100
     float chroma_true;                 // of the truth
+    float gan;                         // the term of this name; 0 without a critic
     TrainTerm terms[TRAIN_MOST_TERMS]; // of the loss (losses.h), the first n_terms
     int32_t n_terms;
 } TrainScalars;

@@ -14,7 +14,9 @@ static void save(const Folder *folder, Bench *bench, int64_t step)
 {
     g_autoptr(GError) error = NULL;
 
-    train_checkpoint_save(folder->path, bench->store, &bench->recipe, SET, step, &error);
+    const TrainProgress progress = {.step = step};
+
+    train_checkpoint_save(folder->path, bench->store, &bench->recipe, SET, &progress, &error);
     g_assert_no_error(error);
 }
 
@@ -23,13 +25,13 @@ static int64_t load(const Folder *folder, Bench *bench, const TrainRecipe *recip
                     GError **error)
 {
     g_autofree char *unheard = NULL;
-    int64_t step = -1;
+    g_auto(TrainProgress) progress = {0};
 
     bench_open(bench, recipe);
-    if (!train_checkpoint_load(folder->path, bench->store, &bench->recipe, SET, &step,
+    if (!train_checkpoint_load(folder->path, bench->store, &bench->recipe, SET, &progress,
                                note ? note : &unheard, error))
         return -1;
-    return step;
+    return progress.step;
 }
 
 // The smallest store that a checkpoint can hold: failures need no network.
@@ -197,6 +199,71 @@ static void other_recipes_are_refused(void)
     }
 }
 
+// The seed read the last digit of a file's name, and went wrong after ten (bug 10).
+static void the_eleventh_checkpoint_follows_the_tenth(void)
+{
+    TrainRecipe recipe = small_recipe();
+    g_auto(Folder) folder = folder_new();
+    g_auto(Bench) bench = {0};
+
+    for (int64_t step = 1; step <= 1000000000000; step = step < 20 ? step + 1 : step * 10) {
+        g_auto(Bench) loaded = {0};
+
+        fill(&bench, &recipe, (float)step);
+        save(&folder, &bench, step);
+        g_assert_cmpint(load(&folder, &loaded, &recipe, NULL, NULL), ==, step);
+        g_assert_cmpfloat(first_value(&loaded), ==, (float)step);
+    }
+}
+
+// A run that was rolled back: what was written last counts, not the highest step.
+static void the_last_written_is_taken_not_the_furthest(void)
+{
+    static const int64_t steps[] = {10, 20, 30, 10, 11, 12};
+    TrainRecipe recipe = small_recipe();
+    g_auto(Folder) folder = folder_new();
+    g_auto(Bench) bench = {0};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(steps); i++) {
+        g_auto(Bench) loaded = {0};
+
+        fill(&bench, &recipe, (float)i);
+        save(&folder, &bench, steps[i]);
+        g_assert_cmpint(load(&folder, &loaded, &recipe, NULL, NULL), ==, steps[i]);
+        g_assert_cmpfloat(first_value(&loaded), ==, (float)i);
+    }
+}
+
+// As an earlier version left it: fewer keys in the recipe, so another hash; no serial number.
+static void checkpoints_of_before_a_key_still_load(void)
+{
+    static const float data[6] = {7};
+    TrainRecipe recipe = small_recipe();
+
+    for (int i = 0; i < 3; i++) {
+        g_auto(Folder) folder = folder_new();
+        g_auto(Bench) loaded = {0};
+        g_autofree char *path = folder_file(&folder, "checkpoint-0.safetensors");
+        g_autofree char *text = train_recipe_text(&recipe);
+        g_autoptr(CzModelWriter) writer = cz_model_writer_new();
+        g_autoptr(GError) error = NULL;
+        const int32_t dims[] = {6};
+        char *key = strstr(text, "r1=0");
+
+        memmove(key, key + 5, strlen(key + 5) + 1); // a line of the default
+        if (i == 1)
+            memcpy(strstr(text, "seed=7"), "seed=8", 6);
+        cz_model_writer_meta(writer, "train.step", "40");
+        cz_model_writer_meta(writer, "train.recipe-hash", "0123456789abcdef");
+        cz_model_writer_meta(writer, "train.recipe", i == 2 ? "[no] recipe" : text);
+        cz_model_writer_add(writer, "w", 1, dims, data, CZ_F32, &error);
+        g_assert_true(cz_model_writer_commit(writer, path, &error));
+        g_assert_cmpint(load(&folder, &loaded, &recipe, NULL, &error), ==, i == 0 ? 40 : -1);
+        if (i > 0)
+            g_assert_error(error, CZ_ERROR, CZ_ERROR_RECIPE);
+    }
+}
+
 static void other_sets_are_refused(void)
 {
     TrainRecipe recipe = small_recipe();
@@ -204,13 +271,13 @@ static void other_sets_are_refused(void)
     g_auto(Bench) bench = {0}, loaded = {0};
     g_autoptr(GError) error = NULL;
     g_autofree char *note = NULL;
-    int64_t step;
+    g_auto(TrainProgress) progress = {0};
 
     fill(&bench, &recipe, 1);
     save(&folder, &bench, 5);
     bench_open(&loaded, &recipe);
-    g_assert_false(
-        train_checkpoint_load(folder.path, loaded.store, &recipe, SET + 1, &step, &note, &error));
+    g_assert_false(train_checkpoint_load(folder.path, loaded.store, &recipe, SET + 1, &progress,
+                                         &note, &error));
     g_assert_error(error, CZ_ERROR, CZ_ERROR_RECIPE);
     g_assert_cmpuint(cz_store_n(loaded.store), ==, 0);
 }
@@ -234,8 +301,10 @@ static void failing_save_keeps_the_old_ones(gconstpointer kind)
             save(&folder, &bench, i);
         }
         fill(&bench, &recipe, 4);
+        const TrainProgress progress = {.step = 4};
+
         cz_fault_arm(fault, ++n);
-        saved = train_checkpoint_save(folder.path, bench.store, &recipe, SET, 4, &error);
+        saved = train_checkpoint_save(folder.path, bench.store, &recipe, SET, &progress, &error);
         bool met = cz_fault_arm(fault, 0) >= n;
         g_assert_cmpint(saved, ==, error == NULL);
         int64_t expected = saved ? 4 : 3;
@@ -268,15 +337,15 @@ static void failing_load_is_told(void)
 
         bench_open(&loaded, &recipe);
         cz_fault_arm(CZ_FAULT_FILE, n);
-        int64_t step = -1;
-        bool done =
-            train_checkpoint_load(folder.path, loaded.store, &recipe, SET, &step, &note, &error);
+        g_auto(TrainProgress) progress = {0};
+        bool done = train_checkpoint_load(folder.path, loaded.store, &recipe, SET, &progress, &note,
+                                          &error);
         met = cz_fault_arm(CZ_FAULT_FILE, 0) >= n;
         g_assert_cmpint(done, ==, error == NULL);
-        if (done && step != 3)
+        if (done && progress.step != 3)
             g_assert_nonnull(note);
         if (done && !met)
-            g_assert_cmpint(step, ==, 3);
+            g_assert_cmpint(progress.step, ==, 3);
     }
 }
 
@@ -330,6 +399,9 @@ int main(int argc, char **argv)
     ADD(resumed_run_is_the_uninterrupted_one);
     ADD(two_take_turns);
     ADD(damaged_one_is_passed_over_and_told);
+    ADD(the_eleventh_checkpoint_follows_the_tenth);
+    ADD(the_last_written_is_taken_not_the_furthest);
+    ADD(checkpoints_of_before_a_key_still_load);
     ADD(nothing_to_load_is_an_error);
     ADD(other_recipes_are_refused);
     ADD(other_sets_are_refused);
