@@ -57,10 +57,6 @@ static bool open_log(Run *run, GError **error)
     g_autofree char *text = train_recipe_text(run->recipe);
     if (!cz_file_replace(recipe_path, text, strlen(text), error))
         return false;
-    if (run->first == 0) {
-        g_autofree char *stale = in_folder(run, "validation.csv");
-        g_unlink(stale); // of a run that never came to a checkpoint
-    }
     const char *state = run->progress.log ? run->progress.log : "";
     const TrainLogOptions options = {.folder = run->options->folder,
                                      .steps = run->steps,
@@ -219,6 +215,17 @@ static int64_t end_of(const Run *run)
     return after > 0 ? MIN(after, run->steps) : run->steps;
 }
 
+// A look at held-back pictures with the averages that were just saved.
+static bool examine(Run *run, GError **error)
+{
+    g_autofree char *sheet = in_folder(run, "sheet.png");
+    TrainScores scores;
+    if (!train_validate(run->options, run->log, run->done, &scores, error))
+        return false;
+    train_log_sheet(run->log, run->done, sheet);
+    return true;
+}
+
 // What is due after a step: a line, a checkpoint, a look at pictures.
 static bool after_step(Run *run, GError **error)
 {
@@ -230,7 +237,7 @@ static bool after_step(Run *run, GError **error)
         next_line(run);
     if (due && !save(run, error))
         return false;
-    return !look || train_validate(run->options, run->done, error);
+    return !look || examine(run, error);
 }
 
 // The generator's step, then the critic's with what the generator has made.
@@ -257,7 +264,7 @@ static bool loop(Run *run, bool *stopped, GError **error)
     run->began = run->saved = now();
     int64_t end = end_of(run);
     // One that was killed after its last checkpoint may not have looked at pictures yet.
-    if (run->done >= end && !train_validate(run->options, run->done, error))
+    if (run->done >= end && !examine(run, error))
         return false;
     while (run->done < end) {
         TrainScalars scalars;

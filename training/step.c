@@ -10,7 +10,18 @@
 
 #include "gan.h"
 
-enum { OUT_LOSS, OUT_NORM, OUT_GATE, OUT_CHROMA, OUT_CHROMA_TRUE, N_SCALARS };
+enum {
+    OUT_LOSS,
+    OUT_NORM,
+    OUT_GATE,
+    OUT_CHROMA,
+    OUT_CHROMA_TRUE,
+    OUT_SPREAD,
+    OUT_SPREAD_TRUE,
+    N_SCALARS
+};
+
+static const CzShape scalar = {1, 1, 1, 1};
 
 struct TrainStep {
     const TrainRecipe *recipe;
@@ -35,6 +46,14 @@ static bool collect(void *user, const CzUnetTensor *tensor)
     return true;
 }
 
+// sqrt(var a + var b) over places and pictures: 0 where all is one color, whichever.
+static CzValue spread(CzGraph *graph, CzValue ab)
+{
+    CzValue middle = cz_mean(graph, ab, cz_shape(1, 2, 1, 1));
+    CzValue off = cz_math(graph, cz_sub(graph, ab, middle), CZ_MATH_SQUARE);
+    return cz_math(graph, cz_scale(graph, cz_mean(graph, off, scalar), 2, 0), CZ_MATH_SQRT);
+}
+
 static void build_update(TrainStep *step)
 {
     train_optimizer_gradients(&step->optimizer, step->losses.total);
@@ -42,6 +61,8 @@ static void build_update(TrainStep *step)
     step->scalars[OUT_LOSS] = step->losses.total;
     step->scalars[OUT_CHROMA] = step->losses.chroma;
     step->scalars[OUT_CHROMA_TRUE] = step->losses.chroma_true;
+    step->scalars[OUT_SPREAD] = spread(step->graph, step->output);
+    step->scalars[OUT_SPREAD_TRUE] = spread(step->graph, step->chroma);
     step->scalars[OUT_NORM] = step->optimizer.norm;
     step->scalars[OUT_GATE] = step->optimizer.gate;
 }
@@ -125,8 +146,9 @@ bool train_step_run(TrainStep *step, const float *lightness, const float *chroma
     double ema = MIN(recipe->ema, (1 + t) / (10 + t));
     float rates[4];
     train_optimizer_rates(&step->optimizer, train_recipe_rate(recipe, index), ema, index, rates);
-    float *const fields[N_SCALARS] = {&scalars->loss, &scalars->norm, &scalars->gate,
-                                      &scalars->chroma, &scalars->chroma_true};
+    float *const fields[N_SCALARS] = {&scalars->loss,       &scalars->norm,        &scalars->gate,
+                                      &scalars->chroma,     &scalars->chroma_true, &scalars->spread,
+                                      &scalars->spread_true};
     bool done = cz_plan_write(step->plan, step->lightness, lightness, step->n_lightness, error) &&
                 cz_plan_write(step->plan, step->chroma, chroma, step->n_chroma, error) &&
                 cz_plan_write(step->plan, step->optimizer.rates, rates, 4, error) &&

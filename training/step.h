@@ -9,12 +9,14 @@
 #include "recipe.h"
 
 typedef struct {
-    float loss;                        // weighted sum, before the update
-    float norm;                        // of the gradient
-    float gate;                        // 0: the update was left out; below 1: clipped
-    float chroma;                      // mean of sqrt(a*^2 + b*^2) of the output, ab/100
-    float chroma_true;                 // of the truth
-    float gan;                         // the term of this name; 0 without a critic
+    float loss;        // weighted sum, before the update
+    float norm;        // of the gradient
+    float gate;        // 0: the update was left out; below 1: clipped
+    float chroma;      // mean of sqrt(a*^2 + b*^2) of the output, ab/100
+    float chroma_true; // of the truth
+    float spread;      // sqrt(var a* + var b*) of the output over places and pictures, ab/100
+    float spread_true; // of the truth
+    float gan;         // the term of this name; 0 without a critic
     TrainTerm terms[TRAIN_MOST_TERMS]; // of the loss (losses.h), the first n_terms
     int32_t n_terms;
 } TrainScalars;

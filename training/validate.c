@@ -2,13 +2,7 @@
 // A look at a run while it goes on.
 #include "validate.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
-
-#include <glib/gstdio.h>
-
-#include <cz/error.h>
 
 #include "scores.h"
 #include "sheet.h"
@@ -56,40 +50,36 @@ static bool draw(const Look *look, const TrainRunOptions *options, GError **erro
     return done && train_sheet_save(sheet, path, error);
 }
 
-static bool tell(const TrainRunOptions *options, int64_t step, const TrainScores *scores,
-                 GError **error)
+static void tell(TrainLog *log, int64_t step, const TrainScores *scores)
 {
-    g_autofree char *path = g_build_filename(options->folder, "validation.csv", NULL);
     double gain = scores->psnr - scores->psnr_grey;
     double share = 100 * scores->colourfulness / MAX(scores->colourfulness_true, 1e-9);
-    bool fresh = !g_file_test(path, G_FILE_TEST_EXISTS);
-    FILE *file = g_fopen(path, "a");
-    if (!file) {
-        g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "cannot write %s: %s", path, g_strerror(errno));
-        return false;
-    }
-    if (fresh)
-        fprintf(file, "step,pictures,gain_db,colourfulness_percent,ssim,delta_e_2000\n");
-    fprintf(file, "%" G_GINT64_FORMAT ",%zu,%.4f,%.2f,%.5f,%.4f\n", step, scores->n, gain, share,
-            scores->ssim, scores->delta_e);
-    fclose(file);
+    const TrainCell figures[] = {{"pictures", (double)scores->n},
+                                 {"gain_db", gain},
+                                 {"colourfulness_percent", share},
+                                 {"ssim", scores->ssim},
+                                 {"delta_e_2000", scores->delta_e}};
+    train_log_validation(log, step, figures, G_N_ELEMENTS(figures));
     printf(
         "validation on %zu pictures: gain %+.2f dB, colourfulness %.0f %%, SSIM %.4f, dE00 %.2f\n",
         scores->n, gain, share, scores->ssim, scores->delta_e);
     fflush(stdout);
-    return true;
 }
 
-bool train_validate(const TrainRunOptions *options, int64_t step, GError **error)
+bool train_validate(const TrainRunOptions *options, TrainLog *log, int64_t step, TrainScores *mean,
+                    GError **error)
 {
     Look look = {.n = 0};
-    TrainScores scores;
+    TrainScores scores = {.n = 0};
     g_autofree char *weights = g_build_filename(options->folder, "ema.safetensors", NULL);
     bool done = load(&look, options, error);
     if (done && look.n > 0)
         done = train_scores_measure(weights, options->device, 1, false, look.pictures, look.n,
                                     look.outputs, look.n, &scores, error) &&
-               draw(&look, options, error) && tell(options, step, &scores, error);
+               draw(&look, options, error);
+    if (done && look.n > 0)
+        tell(log, step, &scores);
+    *mean = scores;
     for (size_t i = 0; i < MAX_PICTURES; i++) {
         train_image_clear(&look.pictures[i]);
         train_image_clear(&look.outputs[i]);

@@ -2,9 +2,13 @@
 // A look at a run while it goes on: metrics on held-back pictures, and a sample sheet.
 #pragma once
 
+#include "log.h"
 #include "run.h"
+#include "scores.h"
 
 // Colorizes held-back pictures of the set with DIR/ema.safetensors as the plug-in would: prints a
-// line, appends it to DIR/validation.csv, replaces DIR/sheet.png (rows grey, output, truth; the
-// same photographs each time). A set too small to hold pictures back is no error.
-bool train_validate(const TrainRunOptions *options, int64_t step, GError **error);
+// line, tells it to the log, replaces DIR/sheet.png (rows grey, output, truth; the
+// same photographs each time). A set too small to hold pictures back is no error (mean->n is 0
+// then).
+bool train_validate(const TrainRunOptions *options, TrainLog *log, int64_t step, TrainScores *mean,
+                    GError **error);

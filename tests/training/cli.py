@@ -133,9 +133,9 @@ def train(folder, *more):
             "cpu", *SHORT, *more]
 
 
-def cut_off(folder, how):
+def cut_off(folder, how, *more):
     """Starts a run and sends it a signal in the midst of it."""
-    process = subprocess.Popen([PROGRAM, *train(folder)], stdout=subprocess.PIPE, text=True, cwd=work)
+    process = subprocess.Popen([PROGRAM, *train(folder, *more)], stdout=subprocess.PIPE, text=True, cwd=work)
     for line in process.stdout:
         if line.startswith("step 5 "):
             process.send_signal(how)

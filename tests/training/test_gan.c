@@ -301,7 +301,8 @@ enum { SIDE = 12, N_CHROMA = 2 * 2 * SIDE * SIDE };
 
 static const CzCriticParams tiny = {.width = 4, .n_layers = 1, .n_scales = 1};
 
-// Levels of +-1 and small filters: a finite difference never straddles the corner of the leaky ReLU.
+// Levels of +-1 and small filters: a finite difference never straddles the corner of the leaky
+// ReLU.
 static bool add_small(void *user, const char *name, CzShape shape, bool trained)
 {
     CzRng rng = cz_rng(9, cz_store_n(user));

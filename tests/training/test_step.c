@@ -198,6 +198,25 @@ static void chroma_of_the_truth_is_its_mean(void)
     g_assert_cmpfloat_with_epsilon(scalars.chroma_true, sum / (STEP_PIXELS / 4), 1e-4);
 }
 
+// Two means and two variances, over places and pictures together.
+static void spread_of_the_truth_is_its_deviation(void)
+{
+    TrainScalars scalars = with_losses(1, 0, 0, false);
+    Batch batch;
+    double sum[2] = {0}, square[2] = {0}, variance = 0;
+    int n = STEP_PIXELS / 4;
+
+    make_batch(&batch, 7);
+    for (int i = 0; i < 2 * n; i++) {
+        sum[i % 2] += (double)batch.chroma[i];
+        square[i % 2] += (double)batch.chroma[i] * (double)batch.chroma[i];
+    }
+    for (int c = 0; c < 2; c++)
+        variance += square[c] / n - sum[c] / n * (sum[c] / n);
+    g_assert_cmpfloat_with_epsilon(scalars.spread_true, sqrt(variance), 1e-5);
+    g_assert_cmpfloat(scalars.spread, >, 0);
+}
+
 static void half_precision_is_near(void)
 {
     TrainScalars f32 = with_losses(1, 0, 0, false), bf16 = with_losses(1, 0, 0, true);
@@ -223,6 +242,7 @@ int main(int argc, char **argv)
     ADD(long_gradients_are_clipped);
     ADD(losses_add_up);
     ADD(chroma_of_the_truth_is_its_mean);
+    ADD(spread_of_the_truth_is_its_deviation);
     ADD(half_precision_is_near);
     return g_test_run();
 }
