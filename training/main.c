@@ -44,20 +44,24 @@ static int run(const Command *command, int argc, char **argv)
     return command->run(argc, argv);
 }
 
-// A program that has not been installed takes the backends of its own build.
-static void find_backends(void)
+// A program that has not been installed takes the backends of its own build, and its source's eye.
+static void find_files(void)
 {
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
     g_autofree char *folder = self ? g_path_get_dirname(self) : NULL;
 
-    if (g_strcmp0(folder, COLORIZE_BUILD_ROOT "/training") == 0)
-        g_setenv("COLORIZE_MODULE_DIR", COLORIZE_BUILD_ROOT "/engine/backend/onednn", FALSE);
+    if (g_strcmp0(folder, COLORIZE_BUILD_ROOT "/training") != 0)
+        return;
+    g_setenv("COLORIZE_MODULE_DIR", COLORIZE_BUILD_ROOT "/engine/backend/onednn", FALSE);
+    g_setenv("COLORIZE_ENCODER",
+             COLORIZE_SOURCE_ROOT "/training/pretrained/efficientnet-lite0-imagenet.safetensors",
+             FALSE);
 }
 
 int main(int argc, char **argv)
 {
     cz_threads_init(argv);
-    find_backends();
+    find_files();
     if (argc < 2) {
         print_help(stderr);
         return TRAIN_USAGE;

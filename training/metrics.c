@@ -18,22 +18,32 @@ double train_psnr(const uint8_t *a, const uint8_t *b, int32_t width, int32_t hei
     return sum > 0 ? MIN(100.0, 10 * log10(255.0 * 255.0 * (double)n / sum)) : 100;
 }
 
-double train_colourfulness(const uint8_t *rgb, int32_t width, int32_t height)
+static double opponents(const uint8_t *rgb, int32_t width, int32_t height, bool absolute)
 {
     size_t n = (size_t)width * (size_t)height;
     double rg1 = 0, rg2 = 0, yb1 = 0, yb2 = 0;
     for (size_t i = 0; i < n; i++) {
         double r = rgb[3 * i], g = rgb[3 * i + 1], b = rgb[3 * i + 2], rg = r - g,
                yb = (r + g) / 2 - b;
-        rg1 += rg;
+        rg1 += absolute ? fabs(rg) : rg;
         rg2 += rg * rg;
-        yb1 += yb;
+        yb1 += absolute ? fabs(yb) : yb;
         yb2 += yb * yb;
     }
     rg1 /= (double)n;
     yb1 /= (double)n;
     double variance = rg2 / (double)n - rg1 * rg1 + yb2 / (double)n - yb1 * yb1;
     return sqrt(MAX(variance, 0)) + 0.3 * sqrt(rg1 * rg1 + yb1 * yb1);
+}
+
+double train_colourfulness(const uint8_t *rgb, int32_t width, int32_t height)
+{
+    return opponents(rgb, width, height, false);
+}
+
+double train_colourfulness_abs(const uint8_t *rgb, int32_t width, int32_t height)
+{
+    return opponents(rgb, width, height, true);
 }
 
 #define PIECE 256
@@ -57,11 +67,18 @@ double train_delta_e(const uint8_t *a, const uint8_t *b, int32_t width, int32_t 
     return sum / (double)n;
 }
 
-// ---- SSIM: five means under a Gaussian window, made in two passes
-// ---------------------------------
+// ---- SSIM: five means under a Gaussian window, made in two passes ----
 
 #define WINDOW  11
 #define N_MEANS 5 // of a, b, a*a, b*b, a*b
+
+typedef struct {
+    int32_t width, n_x;
+    double kernel[WINDOW];
+    double *row;  // N_MEANS * width: what is averaged, of one row
+    double *ring; // WINDOW rows of N_MEANS * n_x: averaged along x
+    double *mean; // N_MEANS * n_x: averaged along y, too
+} Blur;
 
 static void gaussian(double kernel[WINDOW])
 {
@@ -72,60 +89,72 @@ static void gaussian(double kernel[WINDOW])
         kernel[i] /= sum;
 }
 
-// One row of one channel: window means along x, N_MEANS each.
-static void blur_row(const uint8_t *a, const uint8_t *b, int32_t n_dst, const double *kernel,
-                     double *dst)
+// Term by term over all n, which the compiler turns into vectors.
+static void weigh(const Blur *blur, double *dst, const double *src, size_t n)
 {
-    for (int32_t x = 0; x < n_dst; x++, dst += N_MEANS) {
-        memset(dst, 0, N_MEANS * sizeof *dst);
-        for (int k = 0; k < WINDOW; k++) {
-            double p = a[3 * (x + k)], q = b[3 * (x + k)];
-            dst[0] += kernel[k] * p;
-            dst[1] += kernel[k] * q;
-            dst[2] += kernel[k] * p * p;
-            dst[3] += kernel[k] * q * q;
-            dst[4] += kernel[k] * p * q;
-        }
-    }
+    memset(dst, 0, n * sizeof *dst);
+    for (size_t k = 0; k < WINDOW; k++)
+        for (size_t i = 0; i < n; i++)
+            dst[i] += blur->kernel[k] * src[k + i];
 }
 
-static double similarity(const double m[N_MEANS])
+static void blur_row(const Blur *blur, const uint8_t *a, const uint8_t *b, double *dst)
+{
+    size_t w = (size_t)blur->width;
+    for (size_t x = 0; x < w; x++) {
+        double p = a[3 * x], q = b[3 * x], values[N_MEANS] = {p, q, p * p, q * q, p * q};
+        for (size_t i = 0; i < N_MEANS; i++)
+            blur->row[i * w + x] = values[i];
+    }
+    for (size_t i = 0; i < N_MEANS; i++)
+        weigh(blur, dst + i * (size_t)blur->n_x, blur->row + i * w, (size_t)blur->n_x);
+}
+
+static double similarities(const Blur *blur)
 {
     const double c1 = (0.01 * 255) * (0.01 * 255), c2 = (0.03 * 255) * (0.03 * 255);
-    double va = m[2] - m[0] * m[0], vb = m[3] - m[1] * m[1], cov = m[4] - m[0] * m[1];
-    return (2 * m[0] * m[1] + c1) * (2 * cov + c2) /
-           ((m[0] * m[0] + m[1] * m[1] + c1) * (va + vb + c2));
+    const double *m = blur->mean;
+    size_t n = (size_t)blur->n_x;
+    double sum = 0;
+    for (size_t x = 0; x < n; x++) {
+        double ma = m[x], mb = m[n + x], va = m[2 * n + x] - ma * ma, vb = m[3 * n + x] - mb * mb;
+        double cov = m[4 * n + x] - ma * mb;
+        sum += (2 * ma * mb + c1) * (2 * cov + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2));
+    }
+    return sum;
 }
 
-static double ssim_channel(const uint8_t *a, const uint8_t *b, int32_t width, int32_t height,
-                           double *rows)
+static double ssim_channel(const Blur *blur, const uint8_t *a, const uint8_t *b, int32_t height)
 {
-    int32_t n_x = width - WINDOW + 1, n_y = height - WINDOW + 1;
-    size_t stride = (size_t)n_x * N_MEANS;
-    double kernel[WINDOW], sum = 0;
-    gaussian(kernel);
+    size_t stride = (size_t)blur->n_x * N_MEANS;
+    double sum = 0;
     for (int32_t y = 0; y < height; y++) {
-        size_t offset = (size_t)y * (size_t)width * 3;
-        blur_row(a + offset, b + offset, n_x, kernel, rows + (size_t)(y % WINDOW) * stride);
-        for (int32_t x = 0; y >= WINDOW - 1 && x < n_x; x++) {
-            double m[N_MEANS] = {0};
-            for (int k = 0; k < WINDOW; k++)
-                for (int i = 0; i < N_MEANS; i++)
-                    m[i] += kernel[k] *
-                            rows[(size_t)((y + 1 + k) % WINDOW) * stride + (size_t)x * N_MEANS + i];
-            sum += similarity(m);
+        size_t offset = (size_t)y * (size_t)blur->width * 3;
+        blur_row(blur, a + offset, b + offset, blur->ring + (size_t)(y % WINDOW) * stride);
+        if (y < WINDOW - 1)
+            continue;
+        memset(blur->mean, 0, stride * sizeof *blur->mean);
+        for (int k = 0; k < WINDOW; k++) {
+            const double *row = blur->ring + (size_t)((y + 1 + k) % WINDOW) * stride;
+            for (size_t i = 0; i < stride; i++)
+                blur->mean[i] += blur->kernel[k] * row[i];
         }
+        sum += similarities(blur);
     }
-    return sum / ((double)n_x * n_y);
+    return sum / ((double)blur->n_x * (height - WINDOW + 1));
 }
 
 double train_ssim(const uint8_t *a, const uint8_t *b, int32_t width, int32_t height)
 {
     if (width < WINDOW || height < WINDOW)
         return memcmp(a, b, (size_t)width * (size_t)height * 3) == 0;
-    g_autofree double *rows = g_new(double, (size_t)WINDOW *(size_t)width *N_MEANS);
+    size_t w = (size_t)width, stride = (w - WINDOW + 1) * N_MEANS;
+    g_autofree double *memory = g_new(double, N_MEANS *w + (WINDOW + 1) * stride);
+    Blur blur = {width,  width - WINDOW + 1,   {0},
+                 memory, memory + N_MEANS * w, memory + N_MEANS * w + WINDOW * stride};
+    gaussian(blur.kernel);
     double sum = 0;
     for (int channel = 0; channel < 3; channel++)
-        sum += ssim_channel(a + channel, b + channel, width, height, rows);
+        sum += ssim_channel(&blur, a + channel, b + channel, height);
     return sum / 3;
 }

@@ -4,6 +4,7 @@
 // No single one is to be trusted: PSNR favours grey, SSIM sees mostly lightness, which is copied.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,10 @@ double train_ssim(const uint8_t *a, const uint8_t *b, int32_t width, int32_t hei
 // Colourfulness (Hasler & Suesstrunk 2003), signed opponents: rg = R - G, yb = (R + G)/2 - B,
 // sqrt(var rg + var yb) + 0.3 sqrt(mean rg ^2 + mean yb ^2). 0 for a grey picture.
 double train_colourfulness(const uint8_t *rgb, int32_t width, int32_t height);
+
+// What DDColor's and ColorFormer's code calls by the same name: |rg| and |yb| in place of rg and yb.
+// Lower deviations and higher means; only for comparison with figures published by them.
+double train_colourfulness_abs(const uint8_t *rgb, int32_t width, int32_t height);
 
 // Mean CIEDE2000 over all pixels.
 double train_delta_e(const uint8_t *a, const uint8_t *b, int32_t width, int32_t height);

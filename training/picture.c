@@ -86,18 +86,44 @@ bool train_image_grey(const TrainImage *picture, TrainImage *out, GError **error
 {
     if (!train_image_reserve(out, picture->width, picture->height, error))
         return false;
-    size_t n = (size_t)picture->width * (size_t)picture->height;
-    for (size_t i = 0; i < n; i++) {
-        float pixel[3];
-        for (int k = 0; k < 3; k++)
-            pixel[k] = (float)picture->rgb[3 * i + k] / 255;
-        cz_rgb_to_lab(pixel, pixel, 1);
-        pixel[1] = pixel[2] = 0;
-        cz_lab_to_rgb(pixel, pixel, 1);
-        for (int k = 0; k < 3; k++)
-            out->rgb[3 * i + k] = to_byte(pixel[k]);
+    size_t width = (size_t)picture->width;
+    g_autofree float *row = g_new(float, 3 * width);
+    for (size_t at = 0; at < width * (size_t)picture->height; at += width) {
+        for (size_t i = 0; i < 3 * width; i++)
+            row[i] = (float)picture->rgb[3 * at + i] / 255;
+        cz_rgb_to_lab(row, row, width);
+        for (size_t i = 0; i < width; i++)
+            row[3 * i + 1] = row[3 * i + 2] = 0;
+        cz_lab_to_rgb(row, row, width);
+        for (size_t i = 0; i < width; i++) // rounding may part the channels by one
+            memset(out->rgb + 3 * (at + i), to_byte(row[3 * i + 1]), 3);
     }
     return true;
+}
+
+double train_image_reduced(const CzChroma *chroma, const TrainImage *picture, double strength)
+{
+    size_t row = 3 * (size_t)picture->width, n_reduced = 0;
+    g_autofree float *rgb = g_new(float, row);
+    CzSettings settings;
+    cz_settings_init(&settings);
+    settings.strength = strength;
+    for (int32_t y = 0; y < picture->height; y++) {
+        const CzPart part = {picture->width, picture->height, 0, y, picture->width, 1};
+        for (size_t i = 0; i < row; i++)
+            rgb[i] = (float)picture->rgb[row * (size_t)y + i] / 255;
+        n_reduced += cz_chroma_count_reduced(chroma, &settings, &part, rgb);
+    }
+    return (double)n_reduced / ((double)picture->width * picture->height);
+}
+
+uint64_t train_image_hash(const TrainImage *picture)
+{
+    size_t n = (size_t)picture->width * (size_t)picture->height * 3;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ picture->rgb[i]) * UINT64_C(0x100000001b3);
+    return hash;
 }
 
 static bool centre(const float *rgb, int32_t width, int32_t height, int32_t side, TrainImage *out,

@@ -22,8 +22,12 @@ bool train_image_colorize(CzColorizer *colorizer, const TrainImage *picture, dou
 CzChroma *train_image_predict(CzColorizer *colorizer, const TrainImage *picture, GError **error);
 bool train_image_apply(const CzChroma *chroma, CzColorizer *colorizer, const TrainImage *picture,
                        double strength, TrainImage *out, GError **error);
-bool train_image_grey(const TrainImage *picture, TrainImage *out,
-                      GError **error); // the grey of the same L*
+// The grey of the same L*, its three channels equal.
+bool train_image_grey(const TrainImage *picture, TrainImage *out, GError **error);
+// The share of the pixels, 0 to 1, whose color at this strength is not in sRGB's gamut.
+double train_image_reduced(const CzChroma *chroma, const TrainImage *picture, double strength);
+// Of its pixels (FNV-1a): what is drawn at random for a picture does not depend on its place.
+uint64_t train_image_hash(const TrainImage *picture);
 
 // How evaluation sees a picture: shorter side to side (area mean down, bicubic up), centre
 // side x side. rgb: width * height * 3.

@@ -52,17 +52,17 @@ static bool draw(const Look *look, const TrainRunOptions *options, GError **erro
 
 static void tell(TrainLog *log, int64_t step, const TrainScores *scores)
 {
-    double gain = scores->psnr - scores->psnr_grey;
-    double share = 100 * scores->colourfulness / MAX(scores->colourfulness_true, 1e-9);
+    double gain = scores->values[TRAIN_GAIN], share = scores->values[TRAIN_CF_SHARE];
+    double ssim = scores->values[TRAIN_SSIM], delta_e = scores->values[TRAIN_DELTA_E];
     const TrainCell figures[] = {{"pictures", (double)scores->n},
                                  {"gain_db", gain},
                                  {"colourfulness_percent", share},
-                                 {"ssim", scores->ssim},
-                                 {"delta_e_2000", scores->delta_e}};
+                                 {"ssim", ssim},
+                                 {"delta_e_2000", delta_e}};
     train_log_validation(log, step, figures, G_N_ELEMENTS(figures));
     printf(
         "validation on %zu pictures: gain %+.2f dB, colourfulness %.0f %%, SSIM %.4f, dE00 %.2f\n",
-        scores->n, gain, share, scores->ssim, scores->delta_e);
+        scores->n, gain, share, ssim, delta_e);
     fflush(stdout);
 }
 
@@ -73,9 +73,12 @@ bool train_validate(const TrainRunOptions *options, TrainLog *log, int64_t step,
     TrainScores scores = {.n = 0};
     g_autofree char *weights = g_build_filename(options->folder, "ema.safetensors", NULL);
     bool done = load(&look, options, error);
+    const double strength = 1;
+    const TrainMeasure measure = {
+        .weights = weights, .device = options->device, .strengths = &strength, .n_strengths = 1};
     if (done && look.n > 0)
-        done = train_scores_measure(weights, options->device, 1, false, look.pictures, look.n,
-                                    look.outputs, look.n, &scores, error) &&
+        done = train_scores_measure(&measure, look.pictures, look.n, &scores, look.outputs, look.n,
+                                    error) &&
                draw(&look, options, error);
     if (done && look.n > 0)
         tell(log, step, &scores);

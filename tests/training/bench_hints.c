@@ -86,7 +86,7 @@ static void case_init(Case *c, CzColorizer *colorizer, const TrainPicture *pictu
     const CzPhoto photo = {c->truth.width, c->truth.height, read_rows, NULL, &c->truth};
     c->chroma = cz_colorizer_predict(colorizer, &photo, 0, NULL, &error);
     must(c->chroma != NULL, error);
-    train_hints_sample(&c->truth, 1, number, c->dabs, MOST);
+    train_hints_sample(&c->truth, TRAIN_PLACES_UNIFORM, 1, number, c->dabs, MOST);
     c->base = score(c);
 }
 

@@ -168,6 +168,9 @@ def wrong_usage_is_exit_2():
     fail(2, "--side", "prepare", "--out", "b.set", "--side", "3", "pictures")
     fail(2, "--size", "evaluate", "--data", "a.set", "--size", "1")
     fail(2, "--hints|1,0", "evaluate", "--data", "a.set", "--hints", "1,0")
+    fail(2, "--strengths", "evaluate", "--data", "a.set", "--strengths", "1,x")
+    fail(2, "--strength", "evaluate", "--data", "a.set", "--strength", "3")
+    fail(2, "--hint-places", "evaluate", "--data", "a.set", "--hint-places", "here")
     fail(2, "--reach", "evaluate", "--data", "a.set", "--hints", "1", "--reach", "2")
     fail(2, "x", "evaluate", "--data", "a.set", "x")
     fail(2, "", "inspect", "a", "b")
@@ -285,9 +288,12 @@ def evaluate_makes_table_json_and_sheet():
           ["grey", "one/final.safetensors", "half/final.safetensors", "truth"], rows)
     check(all(row["weights"] in out for row in rows), out)
     first, last = rows[0], rows[-1]
-    check(first["gain_over_grey_db"] == 0 and first["colourfulness"] < 1, first)
+    check(first["gain_over_grey_db"] == 0 and first["colourfulness"] == 0, first)
     check(last["psnr_db"] == 100 and last["ssim_rgb"] == 1 and last["delta_e_2000"] == 0, last)
-    check(last["delta_cf_of_means"] == 0, last)
+    check(last["delta_cf_of_means"] == last["delta_cf_of_pictures"] == last["edge_error"] == 0, last)
+    check(last["lpips_like_lite0"] == 0 and last["frechet_lite0"] < 0.01 < first["frechet_lite0"], first, last)
+    described = [figure["key"] for figure in json.loads(read("e.json"))["figures"]]
+    check(len(described) > 15 and all(key in row for row in rows for key in described), described)
     for row in rows[1:3]:
         check(5 < row["psnr_db"] < 60 and 0 < row["ssim_rgb"] < 1 and row["delta_e_2000"] > 0, row)
         check(row["colourfulness"] > first["colourfulness"], row)
@@ -300,6 +306,34 @@ def evaluate_makes_table_json_and_sheet():
     gains = json.loads(read("hints.json"))["rows"][1]["hint_gain_db"]
     check("gain over no hint" in out and list(gains) == ["1", "20"], out)
     check(gains["20"] > 1, "twenty hints gain", gains)
+
+
+def evaluate_draws_frontier_strengths_and_hint_curve():
+    out = succeed("evaluate", "--data", "a.set", "--weights", "one/final.safetensors", "--limit", "3",
+                  "--size", "64", "--strengths", "0,1,2", "--frontier", "--hint-curve", "curve.png", "--json",
+                  "f.json", "--encoder", "none")
+    rows = json.loads(read("f.json"))["rows"]
+    check([row.get("strength") for row in rows] == [None, 0, 1, 2, None], rows)
+    check(rows[1]["psnr_db"] == rows[0]["psnr_db"] and rows[1]["colourfulness"] == 0, "strength 0 is grey", rows)
+    check(rows[1]["colourfulness"] < rows[2]["colourfulness"] < rows[3]["colourfulness"], rows)
+    check(rows[1]["out_of_gamut_percent"] == 0 <= rows[2]["out_of_gamut_percent"], rows)
+    check(all(row["frechet_lite0"] is None for row in rows), "without an eye")
+    line = rows[1]["frontier"]["line"]
+    check(len(line) == 17 and line[0]["strength"] < line[-1]["strength"] == 2, line)
+    check(abs(line[-1]["gain_over_grey_db"] - rows[3]["gain_over_grey_db"]) < 1e-5, line[-1], rows[3])
+    check(abs(line[-1]["colourfulness_percent"] - rows[3]["colourfulness_percent"]) < 1e-4, line[-1], rows[3])
+    check(list(rows[1]["hint_gain_db"]) == ["1", "2", "5", "10", "20", "50", "100"], rows[1])
+    check("hint_gain_db" not in rows[2] and "SIGGRAPH17" in out, "hints once for each file")
+    check(png_size("curve.png")[:2] == (800, 500), png_size("curve.png"))
+    about = succeed("evaluate", "--help")
+    for word in ("Sharma", "Hasler", "DDColor", "not FID", "not LPIPS", "dCF-pictures", "edge error", "stray"):
+        check(word in about, word, "is not in the help")
+
+
+def evaluate_refuses_what_it_cannot_read():
+    fail(1, "nowhere", "evaluate", "--data", "a.set", "--weights", "one/final.safetensors", "--encoder", "nowhere")
+    fail(1, "stem.weight", "evaluate", "--data", "a.set", "--weights", "one/final.safetensors", "--encoder",
+         "one/final.safetensors")
     fail(1, "nowhere", "evaluate", "--data", "nowhere", "--weights", "one/final.safetensors")
     fail(1, "nowhere", "evaluate", "--data", "a.set", "--weights", "nowhere")
     fail(1, "nowhere", "evaluate", "--data", "a.set", "--weights", "one/final.safetensors", "--size", "32",
@@ -476,6 +510,7 @@ CLAIMS = [help_is_given_everywhere, wrong_usage_is_exit_2, prepare_takes_colour_
           apply_keeps_stems_in_a_folder_and_goes_on, apply_overwrites_no_photograph_and_no_result,
           apply_refuses_bad_photographs, apply_refuses_bad_weights, apply_refuses_bad_settings,
           apply_refuses_unwritable_places, apply_follows_hints, evaluate_makes_table_json_and_sheet,
+          evaluate_draws_frontier_strengths_and_hint_curve, evaluate_refuses_what_it_cannot_read,
           inspect_tells_what_a_file_holds]
 
 
