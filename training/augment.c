@@ -32,10 +32,18 @@ static bool refuse(GError **error, const char *what, double value, const char *a
     return FALSE;
 }
 
+int32_t train_augment_stride(const TrainAugmentParams *params)
+{
+    return params->stride ? params->stride : 2;
+}
+
 bool train_augment_check(const TrainAugmentParams *params, GError **error)
 {
     if (params->crop < 2 || params->crop > 4096 || params->crop % 2)
         return refuse(error, "crop", params->crop, "an even number from 2 to 4096");
+    int32_t stride = train_augment_stride(params);
+    if ((stride != 1 && stride != 2 && stride != 4) || params->crop % stride)
+        return refuse(error, "stride", stride, "1, 2 or 4, and a divisor of crop");
     if (!(params->scale_min >= 1 && params->scale_min <= 16))
         return refuse(error, "scale_min", params->scale_min, "1 to 16");
     if (!(params->scale_max >= params->scale_min && params->scale_max <= 16))
@@ -126,17 +134,28 @@ static void bend(float *lightness, size_t n_pixels, float gamma)
     }
 }
 
-static void write_chroma(float *chroma, const float *lab, int32_t crop)
+// Mean over stride x stride places, row by row.
+static void mean_chroma(float mean[2], const float *lab, size_t row, int32_t stride)
+{
+    float share = 0.01f / (float)(stride * stride);
+
+    for (int c = 0; c < 2; c++) {
+        float sum = 0;
+
+        for (int32_t y = 0; y < stride; y++)
+            for (int32_t x = 0; x < stride; x++)
+                sum += lab[(size_t)y * row + (size_t)(3 * x + c + 1)];
+        mean[c] = sum * share;
+    }
+}
+
+static void write_chroma(float *chroma, const float *lab, int32_t crop, int32_t stride)
 {
     size_t row = (size_t)crop * 3;
 
-    for (int32_t y = 0; y < crop; y += 2) {
-        const float *top = lab + (size_t)y * row, *bottom = top + row;
-
-        for (int32_t x = 0; x < crop; x += 2, top += 6, bottom += 6, chroma += 2)
-            for (int c = 0; c < 2; c++)
-                chroma[c] = (top[c + 1] + top[c + 4] + bottom[c + 1] + bottom[c + 4]) * 0.0025f;
-    }
+    for (int32_t y = 0; y < crop; y += stride)
+        for (int32_t x = 0; x < crop; x += stride, chroma += 2)
+            mean_chroma(chroma, lab + (size_t)y * row + (size_t)x * 3, row, stride);
 }
 
 bool train_augment(TrainAugmenter *augmenter, const TrainAugmentParams *params,
@@ -161,6 +180,6 @@ bool train_augment(TrainAugmenter *augmenter, const TrainAugmentParams *params,
         mirror(augmenter->sample, params->crop);
     train_degrade(&drawn.degrade, augmenter->sample, params->crop, lightness, augmenter->scratch);
     bend(lightness, n_sample, drawn.gamma);
-    write_chroma(chroma, augmenter->sample, params->crop);
+    write_chroma(chroma, augmenter->sample, params->crop, train_augment_stride(params));
     return TRUE;
 }

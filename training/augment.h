@@ -25,7 +25,12 @@ typedef struct {
     // prints of every tone curve, while the colours to be learnt stay the photograph's own.
     float gamma_probability, gamma_sigma;
     TrainDegradeParams degrade; // of the lightness, before the bend
+    // Pixels that a place of the chroma stands for, along each side: 1, 2 or 4, and crop is a
+    // multiple; 0: 2.
+    int32_t stride;
 } TrainAugmentParams;
+
+int32_t train_augment_stride(const TrainAugmentParams *params); // of the chroma, never 0
 
 // CZ_ERROR_ARGUMENT says which value is impossible.
 bool train_augment_check(const TrainAugmentParams *params, GError **error);
@@ -36,9 +41,9 @@ TrainAugmenter *train_augmenter_new(void);
 void train_augmenter_free(TrainAugmenter *augmenter); // accepts NULL
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TrainAugmenter, train_augmenter_free)
 
-// lightness: crop * crop, L*/50 - 1 after degradations and bend. chroma: (crop/2) * (crop/2) * 2,
-// a*b*/100, mean over 2 x 2 places of the sample. Resampling is in L*a*b*, by area down and
-// bilinear up. What comes out hangs on the picture, params and rng alone. CZ_ERROR_MEMORY.
+// lightness: crop * crop, L*/50 - 1 after degradations and bend. chroma: (crop/s) * (crop/s) * 2,
+// a*b*/100, mean over s x s places of the sample, s: the stride. Resampling is in L*a*b*, by area
+// down and bilinear up. What comes out hangs on the picture, params and rng alone. CZ_ERROR_MEMORY.
 bool train_augment(TrainAugmenter *augmenter, const TrainAugmentParams *params,
                    const TrainPicture *picture, CzRng *rng, float *lightness, float *chroma,
                    GError **error);

@@ -160,20 +160,24 @@ bool train_checkpoint_load(const char *folder, CzStore *store, const TrainRecipe
     return done;
 }
 
+// By half the stride.
+static const char *const outputs[] = {"a*b*/100 at full size", "a*b*/100 at half size",
+                                      "a*b*/100 at quarter size"};
+
 bool train_weights_save(const char *path, CzStore *store, const TrainRecipe *recipe, int64_t step,
                         GError **error)
 {
     g_autoptr(CzModelWriter) writer = cz_model_writer_new();
-    CzUnetParams network = train_recipe_network(recipe);
+    CzGeneratorParams network = train_recipe_generator(recipe);
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *date = g_date_time_format(now, "%Y-%m-%d"), *hash = train_recipe_hash(recipe);
     g_autofree char *images = g_strdup_printf("%" G_GINT64_FORMAT, step * recipe->batch);
-    cz_unet_write(&network, writer);
+    cz_generator_write(&network, writer);
     const char *const meta[][2] = {
         {"colorize.title", recipe->title},
         {"colorize.white", "d50"},
         {"colorize.input", "L*/50 - 1"},
-        {"colorize.output", "a*b*/100 at half size"},
+        {"colorize.output", outputs[train_recipe_stride(recipe) / 2]},
         {"colorize.working_sizes", recipe->working_sizes},
         {"colorize.training_set", recipe->training_set},
         {"colorize.licence", recipe->licence},

@@ -292,8 +292,8 @@ static bool evaluate(const Arguments *a, Pictures *pictures, Table *table, GErro
     for (size_t first = 1; first + 1 < table->n; first += a->n_list)
         if (!measure_weights(table, first, pictures, eye, error))
             return false;
-    train_report_print(table->rows, table->n);
-    return (!a->json || train_report_write(a->json, table->rows, table->n, a->size, error)) &&
+    train_table_print(table->rows, table->n);
+    return (!a->json || train_table_write(a->json, table->rows, table->n, a->size, error)) &&
            (!a->sheet || write_sheet(a->sheet, table, pictures, error)) &&
            (!a->hint_curve || write_hint_curve(a->hint_curve, table, error));
 }

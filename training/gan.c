@@ -32,7 +32,9 @@ CzCriticParams train_gan_critic(const TrainRecipe *recipe)
                             .n_scales = recipe->critic_scales,
                             .batch_norm = recipe->critic_norm,
                             .spectral = recipe->critic_spectral,
-                            .conditional = recipe->critic_conditional};
+                            .conditional = recipe->critic_conditional,
+                            .plain_start = recipe->plain_start,
+                            .leak = (float)recipe->critic_leak};
 }
 
 // ---- losses -------------------------------------------------------------------------------------
@@ -82,9 +84,9 @@ CzValue train_gan_critic_loss(CzGraph *graph, const CzCriticOutput *real,
     return cz_scale(graph, sum, 0.5f / (float)n_scales, 0);
 }
 
-CzValue train_gan_lightness(CzGraph *graph, CzValue lightness)
+CzValue train_gan_lightness(CzGraph *graph, CzValue lightness, int32_t stride)
 {
-    return cz_pool(graph, lightness, 2);
+    return stride > 1 ? cz_pool(graph, lightness, stride) : lightness;
 }
 
 // ---- the critic's step --------------------------------------------------------------------------
@@ -187,7 +189,8 @@ static void build(TrainCritic *critic)
                                            .clip = recipe->clip};
     CzCriticOutput real = {0}, fake = {0};
     TrainGan gan = TRAIN_GAN_BCE;
-    int32_t n = recipe->batch, side = recipe->crop / 2;
+    int32_t stride = train_recipe_stride(recipe);
+    int32_t n = recipe->batch, side = recipe->crop / stride;
     train_gan_of(recipe->gan_loss, &gan);
     critic->lightness = cz_input(graph, "lightness", cz_shape(n, 1, recipe->crop, recipe->crop));
     critic->chroma = cz_input(graph, "chroma", cz_shape(n, 2, side, side));
@@ -195,7 +198,7 @@ static void build(TrainCritic *critic)
     train_optimizer_init(&critic->optimizer, graph, &learning);
     cz_critic_each(&params, collect, &critic->optimizer);
     critic->keep = cz_input(graph, "keep", cz_shape(1, 4, 1, 1));
-    CzValue lightness = train_gan_lightness(graph, critic->lightness);
+    CzValue lightness = train_gan_lightness(graph, critic->lightness, stride);
     cz_critic_build(graph, lightness, critic->chroma, &params, &real);
     cz_critic_build(graph, lightness, critic->fake, &params, &fake);
     build_scalars(critic, &real, &fake, gan);
@@ -213,7 +216,8 @@ TrainCritic *train_critic_new(CzEngineDevice *device, CzStore *store, const Trai
     critic->recipe = recipe;
     critic->graph = cz_graph_new();
     critic->n_lightness = (size_t)recipe->batch * (size_t)recipe->crop * (size_t)recipe->crop;
-    critic->n_chroma = critic->n_lightness / 2;
+    size_t side = (size_t)(recipe->crop / train_recipe_stride(recipe));
+    critic->n_chroma = 2 * (size_t)recipe->batch * side * side;
     build(critic);
     const GArray *effects = critic->optimizer.effects;
     size_t n = N_SCALARS + effects->len;

@@ -27,8 +27,8 @@ CzValue train_gan_generator_loss(CzGraph *graph, const CzCriticOutput *fake, int
                                  TrainGan gan);
 CzValue train_gan_critic_loss(CzGraph *graph, const CzCriticOutput *real,
                               const CzCriticOutput *fake, int32_t n_scales, TrainGan gan);
-// Lightness of twice the color's size, reduced.
-CzValue train_gan_lightness(CzGraph *graph, CzValue lightness);
+// Lightness of stride times the color's size, reduced.
+CzValue train_gan_lightness(CzGraph *graph, CzValue lightness, int32_t stride);
 
 typedef struct {
     float loss, norm, gate;

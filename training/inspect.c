@@ -2,9 +2,9 @@
 // colorizer inspect: what a weights file holds, and which devices open here.
 #include <stdio.h>
 
+#include <cz/generator.h>
 #include <cz/model.h>
 #include <cz/plan.h>
-#include <cz/unet.h>
 
 #include "cli.h"
 #include "commands.h"
@@ -34,7 +34,7 @@ static bool print_file(const char *path, bool list, GError **error)
 {
     g_autoptr(CzModelFile) file = cz_model_file_open(path, error);
     g_autoptr(GError) local = NULL;
-    CzUnetParams params;
+    CzGeneratorParams params;
     size_t elements = 0;
     if (!file)
         return false;
@@ -47,7 +47,7 @@ static bool print_file(const char *path, bool list, GError **error)
     }
     printf("%zu tensors, %.2f million numbers\n", cz_model_file_n_tensors(file),
            (double)elements * 1e-6);
-    if (cz_unet_read(&params, file, &local))
+    if (cz_generator_read(&params, file, &local))
         printf("the plug-in can use these weights\n");
     else
         printf("not weights for the plug-in: %s\n", local->message);

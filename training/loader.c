@@ -71,11 +71,20 @@ static bool stopping(TrainLoader *loader)
     return stop;
 }
 
+// Values of the chroma that goes with so many of lightness.
+static size_t chroma_of(const TrainAugmentParams *params, size_t n_lightness)
+{
+    size_t stride = (size_t)train_augment_stride(params);
+
+    return 2 * (n_lightness / stride / stride);
+}
+
 static bool fill(TrainLoader *loader, Slot *slot, uint64_t number, TrainAugmenter *augmenter,
                  Shuffle *shuffle, GError **error)
 {
     const TrainLoaderOptions *options = &loader->options;
     size_t n_lightness = (size_t)options->augment.crop * (size_t)options->augment.crop;
+    size_t n_chroma = chroma_of(&options->augment, n_lightness);
     TrainBatch *batch = &slot->batch;
 
     batch->first_sample = options->first_sample + number * (uint64_t)options->batch;
@@ -86,7 +95,7 @@ static bool fill(TrainLoader *loader, Slot *slot, uint64_t number, TrainAugmente
 
         if (!train_augment(augmenter, &options->augment, &picture, &rng,
                            batch->lightness + (size_t)i * n_lightness,
-                           batch->chroma + (size_t)i * (n_lightness / 2), error))
+                           batch->chroma + (size_t)i * n_chroma, error))
             return FALSE;
     }
     return TRUE;
@@ -176,17 +185,18 @@ static bool make_slots(TrainLoader *loader, GError **error)
     const TrainLoaderOptions *options = &loader->options;
     size_t n_lightness =
         (size_t)options->batch * (size_t)options->augment.crop * (size_t)options->augment.crop;
+    size_t n_all = n_lightness + chroma_of(&options->augment, n_lightness);
 
     loader->slots = g_new0(Slot, (size_t)loader->n_slots);
     for (int i = 0; i < loader->n_slots; i++) {
         Slot *slot = &loader->slots[i];
 
-        slot->memory = cz_memory_alloc((n_lightness + n_lightness / 2) * sizeof *slot->memory,
-                                       "a batch", error);
+        slot->memory = cz_memory_alloc(n_all * sizeof *slot->memory, "a batch", error);
         if (!slot->memory)
             return FALSE;
         slot->batch.n = options->batch;
         slot->batch.crop = options->augment.crop;
+        slot->batch.stride = train_augment_stride(&options->augment);
         slot->batch.lightness = slot->memory;
         slot->batch.chroma = slot->memory + n_lightness;
     }

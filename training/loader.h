@@ -17,9 +17,9 @@
 G_BEGIN_DECLS
 
 typedef struct {
-    int32_t n, crop;
+    int32_t n, crop, stride;
     float *lightness;      // (n, crop, crop, 1): L*/50 - 1
-    float *chroma;         // (n, crop/2, crop/2, 2): a*b*/100
+    float *chroma;         // (n, crop/stride, crop/stride, 2): a*b*/100
     uint64_t first_sample; // number of the batch's first sample
 } TrainBatch;
 

@@ -68,8 +68,10 @@ static CzValue build_gan(const Build *build)
     if (!src->against_critic)
         return cz_constant(src->graph, scalar, CZ_F32, 0);
     train_gan_of(src->recipe->gan_loss, &gan);
-    cz_critic_build(src->graph, train_gan_lightness(src->graph, src->lightness), src->output.chroma,
-                    &params, &fake);
+    cz_critic_build(
+        src->graph,
+        train_gan_lightness(src->graph, src->lightness, train_recipe_stride(src->recipe)),
+        src->output.chroma, &params, &fake);
     CzValue loss = train_gan_generator_loss(src->graph, &fake, params.n_scales, gan);
     cz_critic_clear(&fake);
     return loss;
@@ -91,9 +93,10 @@ static CzValue build_class(const Build *build)
 static CzValue build_perceptual(const Build *build)
 {
     const TrainLossSources *src = build->src;
-    return train_perceptual_build(src->graph, train_gan_lightness(src->graph, src->lightness),
-                                  src->output.chroma, src->chroma,
-                                  src->recipe->bf16 ? CZ_BF16 : CZ_F32);
+    return train_perceptual_build(
+        src->graph,
+        train_gan_lightness(src->graph, src->lightness, train_recipe_stride(src->recipe)),
+        src->output.chroma, src->chroma, src->recipe->bf16 ? CZ_BF16 : CZ_F32);
 }
 
 // ---- the table ----------------------------------------------------------------------------------
@@ -181,7 +184,8 @@ bool train_losses_write(const TrainLosses *losses, CzPlan *plan, const float *ch
     if (!losses->classes)
         return true;
     size_t n;
-    const float *target = train_classes_encode(losses->classes, chroma, recipe->crop / 2, &n);
+    const float *target = train_classes_encode(losses->classes, chroma,
+                                               recipe->crop / train_recipe_stride(recipe), &n);
     return cz_plan_write(plan, losses->target, target, n, error);
 }
 

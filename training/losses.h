@@ -30,8 +30,8 @@ typedef struct {
 typedef struct {
     CzGraph *graph;
     const TrainRecipe *recipe;
-    CzValue lightness, chroma; // (n, 1, crop, crop), (n, 2, crop/2, crop/2): the batch
-    CzUnetOutput output;
+    CzValue lightness, chroma; // (n, 1, crop, crop), (n, 2, crop/stride, crop/stride)
+    CzGeneratorOutput output;  // its arrays are not used
     bool against_critic;
 } TrainLossSources;
 

@@ -38,6 +38,14 @@ static const TrainKey keys[] = {
     INT("network", "width4", width4, 8, 1024, 64, "decoder's channels at 1/4"),
     INT("network", "width2", width2, 8, 1024, 48, "decoder's channels at 1/2"),
     INT("network", "context", context, 0, 1, 1, "1: a 1x1 of the global mean is added at the bottom"),
+    TEXT("network", "architecture", architecture, "unet", "unet (EfficientNet encoder, the other keys above) or pix2pix (the keys below)"),
+    INT("network", "width", width, 1, 512, 64, "pix2pix: channels of its first level"),
+    INT("network", "levels", levels, 4, 9, 8, "pix2pix: how often it halves the size; crops are multiples of 2^levels"),
+    INT("network", "shared", shared, 0, 1, 0, "pix2pix: 1: the inner levels of the encoder are one module (the seed's mistake)"),
+    INT("network", "unactivated", unactivated, 0, 9, 0, "pix2pix: level of the decoder without ReLU (the seed's: 5); 0: none"),
+    FLOAT("network", "range", range, 1, 256, 110, "pix2pix: a*b* that tanh's 1 stands for"),
+    INT("network", "plain-start", plain_start, 0, 1, 0, "1: pix2pix and critic start as PyTorch's layers do by themselves, not with N(0, 0.02)"),
+    FLOAT("network", "dropout", dropout, 0, 0.9, 0, "probability that the decoder leaves out a value in training (pix2pix: 0.5)"),
     INT("data", "crop", crop, 32, 1024, 128, "side of the crops, pixels"),
     FLOAT("data", "scale-min", scale_min, 1, 16, 1.0, "smallest short side of a picture, in crops"),
     FLOAT("data", "scale-max", scale_max, 1, 16, 1.5, "largest short side of a picture, in crops"),
@@ -79,6 +87,7 @@ static const TrainKey keys[] = {
     INT("gan", "batch-norm", critic_norm, 0, 1, 0, "1: batch normalisation in the critic"),
     INT("gan", "spectral", critic_spectral, 0, 1, 1, "1: spectral normalisation of its filters"),
     INT("gan", "conditional", critic_conditional, 0, 1, 1, "1: it sees the lightness too"),
+    FLOAT("gan", "leak", critic_leak, 0, 1, 0.2, "slope of its leaky ReLU below zero (the seed's: 0.02)"),
     FLOAT("gan", "rate", critic_rate, 0, 1, 2e-4, "the critic's learning rate (Adam, beta 2 0.999)"),
     FLOAT("gan", "beta1", critic_beta1, 0, 0.9999, 0.5, "the critic's beta 1"),
     FLOAT("gan", "floor", critic_floor, 0, 1e6, 0, "the critic does not learn where its loss is below this"),
@@ -144,15 +153,20 @@ static const TrainKey *find(const char *section, const char *name)
     return NULL;
 }
 
+// Paths are the texts of this length.
+static bool is_path(const TrainKey *key)
+{
+    return key->type == TRAIN_KEY_TEXT && key->size == sizeof((TrainRecipe *)0)->encoder;
+}
+
 // Paths become absolute, so that the run's own copy of the recipe means the same files. folder:
 // where relative ones start; NULL: the current one.
 static bool put_text(TrainRecipe *recipe, const TrainKey *key, const char *text, const char *folder,
                      GError **error)
 {
-    bool is_path = strcmp(key->section, "network") == 0 || g_str_has_suffix(key->key, "-encoder");
     g_autofree char *start = folder ? g_canonicalize_filename(folder, NULL) : NULL;
     g_autofree char *full =
-        is_path && *text ? g_canonicalize_filename(text, start) : g_strdup(text);
+        is_path(key) && *text ? g_canonicalize_filename(text, start) : g_strdup(text);
     if (!g_utf8_validate(full, -1, NULL)) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE, "%s.%s is not valid UTF-8 text", key->section,
                     key->key);
@@ -255,17 +269,20 @@ bool train_recipe_set(TrainRecipe *recipe, const char *assignment, GError **erro
 // stride 1 take one pixel each.
 static bool critic_fits(const TrainRecipe *recipe)
 {
-    int32_t side = recipe->crop / 2 >> (recipe->critic_scales - 1);
-    return side >> recipe->critic_layers >= 3 &&
-           recipe->crop / 2 % (1 << (recipe->critic_scales - 1)) == 0;
+    int32_t whole = recipe->crop / train_recipe_stride(recipe);
+    int32_t side = whole >> (recipe->critic_scales - 1);
+    return side >> recipe->critic_layers >= 3 && whole % (1 << (recipe->critic_scales - 1)) == 0;
 }
 
 bool train_recipe_check(const TrainRecipe *recipe, GError **error)
 {
+    g_autofree char *fault = train_recipe_network_fault(recipe);
     const char *wrong = NULL;
     TrainGan gan;
-    if (recipe->crop % 2)
-        wrong = "data.crop is odd: chroma is predicted at half of it";
+    if (fault)
+        wrong = fault;
+    else if (recipe->crop % 2)
+        wrong = "data.crop is odd: chroma is predicted at half of it or less";
     else if (recipe->scale_max < recipe->scale_min)
         wrong = "data.scale-max is below data.scale-min";
     else if (!train_gan_of(recipe->gan_loss, &gan))
@@ -326,17 +343,6 @@ char *train_recipe_help(void)
         g_string_append_printf(help, "  %-28s %s [%s]\n", name, keys[i].help, start);
     }
     return g_string_free(help, FALSE);
-}
-
-CzUnetParams train_recipe_network(const TrainRecipe *recipe)
-{
-    CzUnetParams params = cz_unet_default;
-    params.widths[0] = recipe->width16;
-    params.widths[1] = recipe->width8;
-    params.widths[2] = recipe->width4;
-    params.widths[3] = recipe->width2;
-    params.context = recipe->context;
-    return params;
 }
 
 int64_t train_recipe_steps(const TrainRecipe *recipe)

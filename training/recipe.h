@@ -10,13 +10,16 @@
 
 #include <glib.h>
 
-#include <cz/unet.h>
+#include <cz/generator.h>
 
 typedef struct {
     // [network]
     char encoder[1024]; // safetensors of a pretrained encoder; "" = from scratch
     char start[1024];   // weights to start from instead ("" = none)
     int32_t width16, width8, width4, width2, context;
+    char architecture[32];
+    int32_t width, levels, shared, unactivated, plain_start; // pix2pix
+    double range, dropout;
     // [data]
     int32_t crop;
     double scale_min, scale_max; // short side over crop
@@ -39,6 +42,7 @@ typedef struct {
     char gan_loss[32];
     int32_t critic_width, critic_layers, critic_scales, critic_norm, critic_spectral;
     int32_t critic_conditional;
+    double critic_leak;
     double critic_rate, critic_beta1, critic_floor, r1, gan_rate_scale;
     int64_t gan_from, gan_critic_images; // pictures seen
     // [run]
@@ -75,8 +79,12 @@ char *train_recipe_text(const TrainRecipe *recipe); // every key, as a recipe fi
 // First 16 hex digits of the text's SHA-256; of paths only the file's name counts, so that a clone
 // may lie elsewhere.
 char *train_recipe_hash(const TrainRecipe *recipe);
-char *train_recipe_help(void); // a line a key
-CzUnetParams train_recipe_network(const TrainRecipe *recipe);
+char *train_recipe_help(void);                                // a line a key
+CzUnetParams train_recipe_network(const TrainRecipe *recipe); // the U-Net's part
+CzGeneratorParams train_recipe_generator(const TrainRecipe *recipe);
+int32_t train_recipe_stride(const TrainRecipe *recipe); // of the chroma (cz_generator_stride)
+// What of the network's keys does not go together, in words; NULL: nothing. The caller frees.
+char *train_recipe_network_fault(const TrainRecipe *recipe);
 
 // NoGAN (Antic 2019): the generator learns alone, then the critic, from what the generator has
 // learned, then both.

@@ -101,7 +101,7 @@ static void print_frontier(const TrainRow *rows, size_t n_rows, int width)
     }
 }
 
-void train_report_print(const TrainRow *rows, size_t n_rows)
+void train_table_print(const TrainRow *rows, size_t n_rows)
 {
     int width = label_width(rows, n_rows);
     printf("%zu pictures\n", rows[0].scores.n);
@@ -186,7 +186,7 @@ static json_t *figures_json(void)
     return figures;
 }
 
-bool train_report_write(const char *path, const TrainRow *rows, size_t n_rows, int size,
+bool train_table_write(const char *path, const TrainRow *rows, size_t n_rows, int size,
                         GError **error)
 {
     json_t *root = json_pack("{s:i, s:I, s:s, s:[], s:o}", "size", size, "pictures",

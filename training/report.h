@@ -14,7 +14,7 @@ typedef struct {
     TrainFrontier frontier; // n = 0: not asked for
 } TrainRow;
 
-void train_report_print(const TrainRow *rows, size_t n_rows);
+void train_table_print(const TrainRow *rows, size_t n_rows);
 // size: of the pictures, in pixels. CZ_ERROR_IO.
-bool train_report_write(const char *path, const TrainRow *rows, size_t n_rows, int size,
+bool train_table_write(const char *path, const TrainRow *rows, size_t n_rows, int size,
                         GError **error);

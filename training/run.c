@@ -71,6 +71,7 @@ static TrainLoader *open_loader(Run *run, GError **error)
     const TrainRecipe *recipe = run->recipe;
     const TrainLoaderOptions options = {
         .augment = {.crop = recipe->crop,
+                    .stride = train_recipe_stride(recipe),
                     .scale_min = (float)recipe->scale_min,
                     .scale_max = (float)recipe->scale_max,
                     .flip = (float)recipe->flip,
@@ -103,7 +104,8 @@ static bool enter_phase(Run *run, GError **error)
         train_step_new(run->device, run->store, recipe, run->phase == TRAIN_PHASE_BOTH, error);
     if (!run->step || run->phase == TRAIN_PHASE_GENERATOR || run->critic)
         return run->step != NULL;
-    size_t n_bytes = (size_t)recipe->batch * recipe->crop * recipe->crop / 2 * sizeof(float);
+    size_t side = (size_t)(recipe->crop / train_recipe_stride(recipe));
+    size_t n_bytes = (size_t)recipe->batch * side * side * 2 * sizeof(float);
     run->fake = cz_memory_alloc(n_bytes, "the generator's color", error);
     run->critic = run->fake ? train_critic_new(run->device, run->store, recipe, error) : NULL;
     return run->critic != NULL;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cz/error.h>
+#include <cz/memory.h>
 #include <cz/ops.h>
 
 #include "gan.h"
@@ -27,7 +28,8 @@ struct TrainStep {
     const TrainRecipe *recipe;
     CzGraph *graph;
     CzPlan *plan;
-    CzValue lightness, chroma, output;
+    CzValue lightness, chroma, sample, output;
+    CzGeneratorOutput generator;
     CzValue scalars[N_SCALARS];
     TrainLosses losses;
     TrainOptimizer optimizer;
@@ -40,6 +42,8 @@ static bool collect(void *user, const CzUnetTensor *tensor)
     TrainStep *step = user;
     const TrainRecipe *recipe = step->recipe;
     CzShape shape = tensor->shape;
+    if (tensor->statistic)
+        return true;
     bool bias = shape.n == 1 && shape.h == 1 && shape.w == 1;
     train_optimizer_add(&step->optimizer, tensor->name, shape,
                         tensor->encoder ? recipe->encoder_scale : 1, bias ? 0 : recipe->decay);
@@ -82,35 +86,75 @@ static CzPlan *plan_step(const TrainStep *step, CzEngineDevice *device, CzStore 
                : NULL;
 }
 
-TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRecipe *recipe,
-                          bool against_critic, GError **error)
+// What batch normalisation keeps of this batch: with its own decay beside the weights, with the
+// weights' beside their average.
+static void keep_statistics(TrainStep *step)
 {
-    TrainStep *step = g_new0(TrainStep, 1);
-    CzUnetParams network = train_recipe_network(recipe);
+    CzGraph *graph = step->graph;
+    const CzGeneratorOutput *generator = &step->generator;
+    CzValue decay = cz_constant(graph, cz_shape(1, 4, 1, 1), CZ_F32, CZ_STATISTICS_DECAY);
+    for (int32_t i = 0; i < generator->n_averages; i++) {
+        CzValue average = generator->averages[i], statistic = generator->statistics[i];
+        const CzNode *node = cz_graph_of(graph, average);
+        if (!node)
+            return;
+        g_autofree char *name = g_strconcat(TRAIN_EMA, node->name, NULL);
+        CzValue gate = step->optimizer.gate;
+        CzValue effects[] = {cz_ema(graph, average, statistic, decay, gate),
+                             cz_ema(graph, cz_param(graph, name, node->shape), statistic,
+                                    step->optimizer.rates, gate)};
+        g_array_append_vals(step->optimizer.effects, effects, G_N_ELEMENTS(effects));
+    }
+}
+
+static bool build(TrainStep *step, bool against_critic, CzStore *store, GError **error)
+{
+    const TrainRecipe *recipe = step->recipe;
+    CzGraph *graph = step->graph;
+    CzGeneratorParams network = train_recipe_generator(recipe);
     const TrainOptimizerParams params = {.beta1 = recipe->beta1,
                                          .beta2 = recipe->beta2,
                                          .epsilon = recipe->epsilon,
                                          .clip = recipe->clip,
                                          .average = true};
-    int32_t n = recipe->batch, crop = recipe->crop;
+    int32_t n = recipe->batch, crop = recipe->crop, side = crop / cz_generator_stride(&network);
+    step->lightness = cz_input(graph, "lightness", cz_shape(n, 1, crop, crop));
+    step->chroma = cz_input(graph, "chroma", cz_shape(n, 2, side, side));
+    step->sample = cz_input(graph, "sample", cz_shape(n, 1, 1, 1));
+    train_optimizer_init(&step->optimizer, graph, &params);
+    cz_generator_each(&network, collect, step);
+    train_losses_each(recipe, collect, step);
+    const CzGeneratorUse use = {.dtype = recipe->bf16 ? CZ_BF16 : CZ_F32,
+                                .train = true,
+                                .sample = step->sample,
+                                .seed = (uint64_t)recipe->seed};
+    cz_generator_build(graph, step->lightness, &network, &use, &step->generator);
+    step->output = step->generator.chroma;
+    const TrainLossSources src = {.graph = graph,
+                                  .recipe = recipe,
+                                  .lightness = step->lightness,
+                                  .chroma = step->chroma,
+                                  .output = step->generator,
+                                  .against_critic = against_critic};
+    if (!train_losses_build(&step->losses, &src, store, error))
+        return false;
+    build_update(step);
+    keep_statistics(step);
+    return true;
+}
+
+TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRecipe *recipe,
+                          bool against_critic, GError **error)
+{
+    TrainStep *step = g_new0(TrainStep, 1);
+    size_t n = (size_t)recipe->batch, side = (size_t)recipe->crop;
     step->recipe = recipe;
     step->graph = cz_graph_new();
-    step->n_lightness = (size_t)n * (size_t)crop * (size_t)crop;
-    step->n_chroma = step->n_lightness / 2;
-    step->lightness = cz_input(step->graph, "lightness", cz_shape(n, 1, crop, crop));
-    step->chroma = cz_input(step->graph, "chroma", cz_shape(n, 2, crop / 2, crop / 2));
-    train_optimizer_init(&step->optimizer, step->graph, &params);
-    cz_unet_each(&network, collect, step);
-    train_losses_each(recipe, collect, step);
-    TrainLossSources src = {step->graph, recipe, step->lightness, step->chroma,
-                            .against_critic = against_critic};
-    src.output =
-        cz_unet_build(step->graph, step->lightness, &network, recipe->bf16 ? CZ_BF16 : CZ_F32);
-    step->output = src.output.chroma;
-    if (train_losses_build(&step->losses, &src, store, error)) {
-        build_update(step);
+    step->n_lightness = n * side * side;
+    side /= (size_t)train_recipe_stride(recipe);
+    step->n_chroma = 2 * n * side * side;
+    if (build(step, against_critic, store, error))
         step->plan = plan_step(step, device, store, error);
-    }
     if (!step->plan)
         g_clear_pointer(&step, train_step_free);
     return step;
@@ -124,6 +168,7 @@ void train_step_free(TrainStep *step)
     cz_graph_free(step->graph);
     train_optimizer_clear(&step->optimizer);
     train_losses_clear(&step->losses);
+    cz_generator_clear(&step->generator);
     g_free(step);
 }
 
@@ -135,6 +180,16 @@ bool train_step_read_chroma(TrainStep *step, float *chroma, GError **error)
 CzPlan *train_step_plan(TrainStep *step)
 {
     return step->plan;
+}
+
+// Numbers that F32 holds; so far apart, dropout may repeat itself.
+static bool write_samples(TrainStep *step, int64_t index, GError **error)
+{
+    int32_t n = step->recipe->batch;
+    g_autofree float *samples = g_new(float, n);
+    for (int32_t i = 0; i < n; i++)
+        samples[i] = (float)((index * n + i) & 0xffffff);
+    return cz_plan_write(step->plan, step->sample, samples, (size_t)n, error);
 }
 
 bool train_step_run(TrainStep *step, const float *lightness, const float *chroma, int64_t index,
@@ -152,6 +207,7 @@ bool train_step_run(TrainStep *step, const float *lightness, const float *chroma
     bool done = cz_plan_write(step->plan, step->lightness, lightness, step->n_lightness, error) &&
                 cz_plan_write(step->plan, step->chroma, chroma, step->n_chroma, error) &&
                 cz_plan_write(step->plan, step->optimizer.rates, rates, 4, error) &&
+                write_samples(step, index, error) &&
                 train_losses_write(&step->losses, step->plan, chroma, index, error) &&
                 cz_plan_run(step->plan, NULL, error);
     for (int i = 0; done && i < N_SCALARS; i++)
@@ -170,32 +226,41 @@ typedef struct {
     GError **error;
 } Starter;
 
+// Running statistics have an average, and no moments.
 static bool start_state(void *user, const CzUnetTensor *tensor)
 {
     Starter *starter = user;
-    return train_optimizer_start(starter->store, tensor->name, tensor->shape, true, starter->error);
+    if (!tensor->statistic)
+        return train_optimizer_start(starter->store, tensor->name, tensor->shape, true,
+                                     starter->error);
+    g_autofree char *ema = g_strconcat(TRAIN_EMA, tensor->name, NULL);
+    size_t n_bytes = cz_shape_count(tensor->shape) * sizeof(float);
+    float *data = cz_memory_alloc(n_bytes, tensor->name, starter->error);
+    bool done = data && cz_store_read(starter->store, tensor->name, data, starter->error) &&
+                cz_store_add(starter->store, ema, tensor->shape, data, starter->error);
+    cz_memory_free(data);
+    return done;
 }
 
 bool train_step_start(CzStore *store, const TrainRecipe *recipe, GError **error)
 {
-    CzUnetParams network = train_recipe_network(recipe), found;
+    CzGeneratorParams network = train_recipe_generator(recipe), found;
     if (recipe->start[0]) {
         g_autoptr(CzModelFile) file = cz_model_file_open(recipe->start, error);
-        if (!file || !cz_unet_read(&found, file, error) || !cz_store_load(store, file, error))
+        if (!file || !cz_generator_read(&found, file, error) || !cz_store_load(store, file, error))
             return false;
-        if (memcmp(found.widths, network.widths, sizeof found.widths) ||
-            found.context != network.context) {
+        if (!cz_generator_equal(&found, &network)) {
             g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE,
                         "%s holds another network than the recipe describes", recipe->start);
             return false;
         }
-    } else if (!cz_unet_start(store, &network, recipe->encoder[0] ? recipe->encoder : NULL,
-                              (uint64_t)recipe->seed, error)) {
+    } else if (!cz_generator_start(store, &network, recipe->encoder[0] ? recipe->encoder : NULL,
+                                   (uint64_t)recipe->seed, error)) {
         return false;
     }
     Starter starter = {store, error};
     return train_losses_start(store, recipe, error) &&
-           cz_unet_each(&network, start_state, &starter) &&
+           cz_generator_each(&network, start_state, &starter) &&
            train_losses_each(recipe, start_state, &starter) &&
            (recipe->gan <= 0 || train_critic_start(store, recipe, error));
 }

@@ -34,7 +34,8 @@ TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRec
 void train_step_free(TrainStep *step);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TrainStep, train_step_free)
 
-// lightness (batch, crop, crop, 1) L*/50 - 1; chroma (batch, crop/2, crop/2, 2) ab/100; index: the
+// lightness (batch, crop, crop, 1) L*/50 - 1; chroma (batch, crop/s, crop/s, 2) ab/100, s being the
+// recipe's stride; index: the
 // step's number from 0. A loss that is not finite is no error: gate is 0 then. CZ_ERROR_BACKEND.
 bool train_step_run(TrainStep *step, const float *lightness, const float *chroma, int64_t index,
                     TrainScalars *scalars, GError **error);

@@ -5,8 +5,8 @@
 #include <glib/gi18n-lib.h>
 
 #include <cz/colorizer.h>
+#include <cz/generator.h>
 #include <cz/model.h>
-#include <cz/unet.h>
 
 void ui_weights_free(UiWeights *weights)
 {
@@ -46,8 +46,8 @@ UiWeights *ui_weights_read(const char *path, GError **error)
     if (!*path && !bundled)
         return NULL;
     g_autoptr(CzModelFile) file = cz_model_file_open(bundled ? bundled : path, error);
-    CzUnetParams params;
-    if (!file || !cz_unet_read(&params, file, error))
+    CzGeneratorParams params;
+    if (!file || !cz_generator_read(&params, file, error))
         return NULL;
     GString *lines = g_string_new(NULL);
     add_line(lines, _("Trained on %s"), cz_model_file_meta(file, "colorize.training_set"));

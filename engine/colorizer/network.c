@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <cz/error.h>
+#include <cz/memory.h>
 #include <cz/ops.h>
 #include <cz/plan.h>
 
@@ -19,17 +20,20 @@
 #define LEAST_SIZE 32
 #define MOST_SIZE  2048
 
+// For networks that take multiples of some number of pixels alone, the picture is continued by its
+// mirror image, to the right and downwards, and what they give there is cut off.
 typedef struct {
-    int32_t w, h;
+    int32_t w, h;               // of the picture
+    int32_t padded_w, padded_h; // of the input
     CzGraph *graph;
     CzPlan *plan;
     CzValue input;
-    CzUnetOutput output;
+    CzValue chroma, features;
 } SizedPlan;
 
 struct CzNetwork {
     CzModelFile *file;
-    CzUnetParams params;
+    CzGeneratorParams params;
     CzNetworkUse use;
     bool bf16, automatic;
     guint64 tried; // bit i: the i-th device of cz_devices() has refused
@@ -84,12 +88,12 @@ static bool read_use(CzNetworkUse *use, const CzModelFile *file, GError **error)
 static bool read_file(CzNetwork *network, const char *weights, GError **error)
 {
     network->file = cz_model_file_open(weights, error);
-    if (!network->file || !cz_unet_read(&network->params, network->file, error))
+    if (!network->file || !cz_generator_read(&network->params, network->file, error))
         return false;
-    if (network->params.n_inputs != 1) {
+    int32_t n_inputs = cz_generator_inputs(&network->params);
+    if (n_inputs != 1) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_MODEL,
-                    "%s: expected a network with 1 input channel, found %d", weights,
-                    network->params.n_inputs);
+                    "%s: expected a network with 1 input channel, found %d", weights, n_inputs);
         return false;
     }
     return read_use(&network->use, network->file, error);
@@ -201,17 +205,54 @@ const CzDeviceInfo *cz_network_device(const CzNetwork *network)
 
 // ---- plans --------------------------------------------------------------------------------------
 
+static int32_t round_up(int32_t n, int32_t multiple)
+{
+    return (n + multiple - 1) / multiple * multiple;
+}
+
+// The first places of src, h rows of w.
+static CzValue cut(CzGraph *graph, CzValue src, int32_t h, int32_t w)
+{
+    CzShape shape = cz_graph_shape(graph, src), first = {0, 0, 0, 0};
+    if (shape.h == h && shape.w == w)
+        return src;
+    return cz_slice(graph, src, first, cz_shape(shape.n, shape.c, h, w));
+}
+
+static int32_t ceil_div(int32_t n, int32_t divisor)
+{
+    return (n + divisor - 1) / divisor;
+}
+
+// The network, and its color brought to half the picture's size, whatever size it has.
+static void build(SizedPlan *sized, const CzNetwork *network)
+{
+    CzGraph *graph = sized->graph;
+    const CzGeneratorUse use = {.dtype = network->bf16 ? CZ_BF16 : CZ_F32};
+    int32_t stride = cz_generator_stride(&network->params);
+    CzGeneratorOutput output;
+    sized->input = cz_input(graph, "lightness", cz_shape(1, 1, sized->padded_h, sized->padded_w));
+    cz_generator_build(graph, sized->input, &network->params, &use, &output);
+    cz_generator_clear(&output);
+    sized->chroma =
+        cut(graph, output.chroma, ceil_div(sized->h, stride), ceil_div(sized->w, stride));
+    if (stride != 2)
+        sized->chroma =
+            cz_resize(graph, sized->chroma, ceil_div(sized->h, 2), ceil_div(sized->w, 2));
+    sized->features = cut(graph, output.features, ceil_div(sized->h, 8), ceil_div(sized->w, 8));
+}
+
 static bool plan_init(SizedPlan *sized, const CzNetwork *network, int32_t w, int32_t h,
                       GError **error)
 {
+    int32_t multiple = cz_generator_multiple(&network->params);
     sized->w = w;
     sized->h = h;
+    sized->padded_w = round_up(w, multiple);
+    sized->padded_h = round_up(h, multiple);
     sized->graph = cz_graph_new();
-    sized->input = cz_input(sized->graph, "lightness", cz_shape(1, 1, h, w));
-    CzUnetOutput output = cz_unet_build(sized->graph, sized->input, &network->params,
-                                        network->bf16 ? CZ_BF16 : CZ_F32);
-    sized->output = output;
-    const CzValue outputs[] = {output.chroma, output.features};
+    build(sized, network);
+    const CzValue outputs[] = {sized->chroma, sized->features};
     const CzPlanOptions options = {.frozen = true};
     sized->plan =
         cz_plan_new(network->device, network->store, sized->graph, outputs, 2, &options, error);
@@ -250,17 +291,45 @@ static bool check_numbers(const CzNetwork *network, const float *values, size_t 
     return true;
 }
 
+// The i-th place of n that are repeated forth and back.
+static int32_t mirrored(int32_t i, int32_t n)
+{
+    int32_t at = i % (2 * n);
+    return at < n ? at : 2 * n - 1 - at;
+}
+
+static bool write_padded(const SizedPlan *sized, const float *lightness, GError **error)
+{
+    size_t n = (size_t)sized->padded_w * sized->padded_h;
+    float *padded = cz_memory_alloc(n * sizeof *padded, "the network's input", error);
+    for (int32_t y = 0; padded && y < sized->padded_h; y++)
+        for (int32_t x = 0; x < sized->padded_w; x++)
+            padded[(size_t)y * sized->padded_w + x] =
+                lightness[(size_t)mirrored(y, sized->h) * sized->w + mirrored(x, sized->w)];
+    bool done = padded && cz_plan_write(sized->plan, sized->input, padded, n, error);
+    cz_memory_free(padded);
+    return done;
+}
+
+static bool write_input(const SizedPlan *sized, const float *lightness, GError **error)
+{
+    size_t n = (size_t)sized->w * sized->h;
+    if (sized->padded_w == sized->w && sized->padded_h == sized->h)
+        return cz_plan_write(sized->plan, sized->input, lightness, n, error);
+    return write_padded(sized, lightness, error);
+}
+
 static bool run_once(CzNetwork *network, int32_t w, int32_t h, const float *lightness,
                      float *chroma, CzFeatures *features, const CzProgress *progress,
                      GError **error)
 {
     const SizedPlan *sized = plan_get(network, w, h, error);
-    size_t n_in = (size_t)w * h, n_out = (size_t)((w + 1) / 2) * ((h + 1) / 2) * 2;
+    size_t n_out = (size_t)((w + 1) / 2) * ((h + 1) / 2) * 2;
     size_t n_features = (size_t)features->width * features->height * features->channels;
-    if (!sized || !cz_plan_write(sized->plan, sized->input, lightness, n_in, error) ||
+    if (!sized || !write_input(sized, lightness, error) ||
         !cz_plan_run(sized->plan, progress, error) ||
-        !cz_plan_read(sized->plan, sized->output.chroma, chroma, n_out, error) ||
-        !cz_plan_read(sized->plan, sized->output.features, features->data, n_features, error))
+        !cz_plan_read(sized->plan, sized->chroma, chroma, n_out, error) ||
+        !cz_plan_read(sized->plan, sized->features, features->data, n_features, error))
         return false;
     return check_numbers(network, chroma, n_out, error) &&
            check_numbers(network, features->data, n_features, error);
@@ -269,7 +338,8 @@ static bool run_once(CzNetwork *network, int32_t w, int32_t h, const float *ligh
 bool cz_network_features_init(const CzNetwork *network, int32_t w, int32_t h, CzFeatures *features,
                               GError **error)
 {
-    return cz_features_init(features, (w + 7) / 8, (h + 7) / 8, network->params.widths[1], error);
+    return cz_features_init(features, (w + 7) / 8, (h + 7) / 8,
+                            cz_generator_features(&network->params), error);
 }
 
 bool cz_network_run(CzNetwork *network, int32_t w, int32_t h, const float *lightness, float *chroma,

@@ -5,7 +5,7 @@
 #pragma once
 
 #include <cz/backend.h>
-#include <cz/unet.h>
+#include <cz/generator.h>
 
 #include "color/features.h"
 
@@ -29,7 +29,8 @@ const CzDeviceInfo *cz_network_device(const CzNetwork *network); // may change i
 bool cz_network_features_init(const CzNetwork *network, int32_t w, int32_t h, CzFeatures *features,
                               GError **error); // CZ_ERROR_MEMORY
 
-// lightness: h * w of L*/50 - 1; chroma (out): ((h + 1) / 2) * ((w + 1) / 2) * 2 of a*b*/100;
+// lightness: h * w of L*/50 - 1; chroma (out): ((h + 1) / 2) * ((w + 1) / 2) * 2 of a*b*/100, at
+// this size whatever the network's own;
 // features (out): what cz_network_features_init made for this size.
 // A device that cannot compile the network is left for the next one, if it was chosen by "auto";
 // one that is out of memory is left for the CPU.

@@ -90,6 +90,10 @@ static void append_params(GString *text, const CzNode *node)
     case CZ_OP_CONSTANT:
         append_float(text, "value", params->constant);
         break;
+    case CZ_OP_DROPOUT_MASK:
+        append_float(text, "rate", params->dropout.rate);
+        g_string_append_printf(text, " seed=%" G_GUINT64_FORMAT, params->dropout.seed);
+        break;
     case CZ_OP_ADAMW:
         append_adam(text, &params->adam);
         break;

@@ -82,6 +82,17 @@ static CzValue convolve(Builder *builder, CzValue src, int32_t layer, int32_t wi
     return norm ? batch_norm(builder, y, layer) : y;
 }
 
+// Another slope than the op's is a mean of what ReLU lets through and of everything.
+static CzValue leaky(const Builder *builder, CzValue src)
+{
+    CzGraph *graph = builder->graph;
+    float leak = builder->params->leak;
+    if (leak <= 0 || leak == CZ_LEAKY_SLOPE)
+        return cz_activation(graph, src, CZ_ACT_LEAKY);
+    CzValue positive = cz_activation(graph, src, CZ_ACT_RELU);
+    return cz_add(graph, cz_scale(graph, src, leak, 0), cz_scale(graph, positive, 1 - leak, 0));
+}
+
 static CzValue judge(Builder *builder, CzValue src)
 {
     const CzCriticParams *params = builder->params;
@@ -89,7 +100,7 @@ static CzValue judge(Builder *builder, CzValue src)
     for (int32_t i = 0; i <= params->n_layers; i++) {
         int32_t width = params->width * MIN(1 << i, MOST_WIDTHS);
         y = convolve(builder, y, i, width, i < params->n_layers ? 2 : 1, i > 0);
-        y = cz_activation(builder->graph, y, CZ_ACT_LEAKY);
+        y = leaky(builder, y);
     }
     return convolve(builder, y, params->n_layers + 1, 1, 1, false);
 }
@@ -144,9 +155,17 @@ bool cz_critic_each(const CzCriticParams *params,
 
 typedef struct {
     CzStore *store;
+    bool plain;
     uint64_t seed, stream;
     GError **error;
 } Start;
+
+static void fill_plain(float *data, CzShape shape, CzRng *rng)
+{
+    float bound = 1 / sqrtf((float)shape.c * (float)(shape.h * shape.w));
+    for (size_t i = 0; i < cz_shape_count(shape); i++)
+        data[i] = bound * (2 * cz_rng_uniform(rng) - 1);
+}
 
 static bool start_tensor(void *user, const char *name, CzShape shape, bool trained)
 {
@@ -154,10 +173,14 @@ static bool start_tensor(void *user, const char *name, CzShape shape, bool train
     size_t n = cz_shape_count(shape);
     float *data = cz_memory_alloc(n * sizeof *data, name, start->error);
     CzRng rng = cz_rng(start->seed, start->stream++);
+    bool plain = start->plain && g_str_has_suffix(name, ".weight");
+    if (data && plain)
+        fill_plain(data, shape, &rng);
     bool zero = g_str_has_suffix(name, ".bias") || g_str_has_suffix(name, ".shift");
     float mean = g_str_has_suffix(name, ".scale") ? 1 : 0;
-    for (size_t i = 0; data && i < n; i++)
-        data[i] = zero ? 0 : mean + (trained ? START_DEVIATION : 1) * cz_rng_normal(&rng);
+    float deviation = !trained ? 1 : start->plain ? 0 : START_DEVIATION;
+    for (size_t i = 0; data && !plain && i < n; i++)
+        data[i] = zero ? 0 : mean + deviation * cz_rng_normal(&rng);
     bool good = data && cz_store_add(start->store, name, shape, data, start->error);
     cz_memory_free(data);
     return good;
@@ -166,6 +189,6 @@ static bool start_tensor(void *user, const char *name, CzShape shape, bool train
 bool cz_critic_start(CzStore *store, const CzCriticParams *params, uint64_t seed, GError **error)
 {
     // Streams far from those of the generator's tensors.
-    Start start = {store, seed, UINT64_C(1) << 32, error};
+    Start start = {store, params->plain_start, seed, UINT64_C(1) << 32, error};
     return cz_critic_each(params, start_tensor, &start);
 }

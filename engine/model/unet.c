@@ -4,12 +4,10 @@
 // Encoder: Tan & Le 2019, in its "lite" form (no squeeze-and-excitation, ReLU6), batch
 // normalisation folded into the convolutions. Names of parameters are those of the same network in
 // PyTorch, so that its state_dict is the file.
-#include <cz/unet.h>
+#include "model/net.h"
 
 #include <cz/encoder.h>
 #include <cz/ops.h>
-
-#include <string.h>
 
 const CzUnetParams cz_unet_default = {
     .n_inputs = 1,
@@ -134,14 +132,11 @@ static CzValue step_up(CzGraph *graph, CzValue src, CzValue skip, int32_t number
     return convolve(graph, first, y, prefix, "second", wide_relu);
 }
 
-static CzValue to_f32(CzGraph *graph, CzValue src, CzDtype dtype)
+void cz_unet_net(CzNet *net, CzValue lightness, const CzUnetParams *params,
+                 CzGeneratorOutput *output)
 {
-    return dtype == CZ_F32 ? src : cz_cast(graph, src, CZ_F32);
-}
-
-CzUnetOutput cz_unet_build(CzGraph *graph, CzValue lightness, const CzUnetParams *params,
-                           CzDtype dtype)
-{
+    CzGraph *graph = net->graph;
+    CzDtype dtype = net->use.dtype;
     if (dtype != CZ_F32)
         lightness = cz_cast(graph, lightness, dtype);
     CzValue levels[N_LEVELS], steps[BOTTOM];
@@ -151,28 +146,26 @@ CzUnetOutput cz_unet_build(CzGraph *graph, CzValue lightness, const CzUnetParams
         y = add_context(graph, y, dtype);
     for (int32_t i = 0; i < BOTTOM; i++)
         steps[i] = y = step_up(graph, y, levels[BOTTOM - 1 - i], i, params->widths[i]);
+    output->decoded = y;
     y = convolve(graph, y, CZ_NONE, "", "head", (Layer){.width = 2, .kernel = 3});
-    return (CzUnetOutput){to_f32(graph, y, dtype), to_f32(graph, steps[1], dtype)};
+    output->chroma = cz_net_to_f32(net, y);
+    output->features = cz_net_to_f32(net, steps[1]);
+}
+
+CzUnetOutput cz_unet_build(CzGraph *graph, CzValue lightness, const CzUnetParams *params,
+                           CzDtype dtype)
+{
+    const CzGeneratorParams generator = {.architecture = CZ_GENERATOR_UNET, .unet = *params};
+    const CzGeneratorUse use = {.dtype = dtype};
+    CzGeneratorOutput output;
+    cz_generator_build(graph, lightness, &generator, &use, &output);
+    cz_generator_clear(&output);
+    return (CzUnetOutput){output.chroma, output.features};
 }
 
 bool cz_unet_each(const CzUnetParams *params, bool (*visit)(void *user, const CzUnetTensor *tensor),
                   void *user)
 {
-    // What the formula asks the graph for is what there is; any size will do.
-    g_autoptr(CzGraph) graph = cz_graph_new();
-    CzValue lightness = cz_input(graph, "lightness", cz_shape(1, params->n_inputs, 32, 32));
-    cz_unet_build(graph, lightness, params, CZ_F32);
-    if (!cz_graph_check(graph, NULL))
-        return false;
-    for (int32_t id = 0; id < cz_graph_n_nodes(graph); id++) {
-        const CzNode *node = cz_graph_node(graph, id);
-        if (node->op != CZ_OP_PARAM)
-            continue;
-        CzUnetTensor tensor = {.shape = node->shape,
-                               .encoder = g_str_has_prefix(node->name, "encoder.")};
-        g_strlcpy(tensor.name, node->name, sizeof tensor.name);
-        if (!visit(user, &tensor))
-            return false;
-    }
-    return true;
+    const CzGeneratorParams generator = {.architecture = CZ_GENERATOR_UNET, .unet = *params};
+    return cz_generator_each(&generator, visit, user);
 }

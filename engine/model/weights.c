@@ -1,17 +1,31 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // What a file of weights says of its network, and whether it holds the tensors that network needs.
-#include <cz/unet.h>
+#include "model/net.h"
 
 #include <cz/error.h>
 
+#include <math.h>
 #include <string.h>
 
 #define ARCHITECTURE "colorize.architecture"
 #define N_INPUTS     "colorize.n_inputs"
 #define WIDTHS       "colorize.widths"
 #define CONTEXT      "colorize.context"
+#define WIDTH        "colorize.width"
+#define LEVELS       "colorize.levels"
+#define SHARED       "colorize.shared"
+#define UNACTIVATED  "colorize.unactivated"
+#define DROPOUT      "colorize.dropout"
+#define RANGE        "colorize.range"
 
-enum { MAX_WIDTH = 4096, MAX_INPUTS = 16, N_WIDTHS = G_N_ELEMENTS(cz_unet_default.widths) };
+enum {
+    MAX_WIDTH = 4096,
+    MAX_PIX2PIX_WIDTH = 512,
+    MIN_LEVELS = 4,
+    MAX_LEVELS = 9,
+    MAX_INPUTS = 16,
+    N_WIDTHS = G_N_ELEMENTS(cz_unet_default.widths)
+};
 
 static bool refuse(const CzModelFile *file, const char *what, const char *expected,
                    const char *found, GError **error)
@@ -50,16 +64,35 @@ static bool read_numbers(const CzModelFile *file, const char *key, int32_t low, 
     return refuse(file, key, expected, text, error);
 }
 
+static bool read_float(const CzModelFile *file, const char *key, double low, double high,
+                       float *number, GError **error)
+{
+    const char *text = cz_model_file_meta(file, key);
+    char *end = NULL;
+    double value = text ? g_ascii_strtod(text, &end) : NAN;
+    if (text && end != text && !*end && value >= low && value <= high) {
+        *number = (float)value;
+        return true;
+    }
+    g_autofree char *expected = g_strdup_printf("a number from %g to %g", low, high);
+    return refuse(file, key, expected, text, error);
+}
+
 typedef struct {
     const CzModelFile *file;
     GError **error;
 } Check;
 
-// Filters have rank 4, biases rank 1.
+// What has one number a channel has rank 1 (biases, normalisation), filters have rank 4.
+static bool is_flat(CzShape s)
+{
+    return s.n == 1 && s.h == 1 && s.w == 1;
+}
+
 static bool has_shape(const CzTensor *found, const CzUnetTensor *tensor)
 {
     CzShape s = tensor->shape;
-    if (g_str_has_suffix(tensor->name, ".bias"))
+    if (is_flat(s))
         return found->rank == 1 && found->dims[0] == s.c;
     return found->rank == 4 && found->dims[0] == s.n && found->dims[1] == s.c &&
            found->dims[2] == s.h && found->dims[3] == s.w;
@@ -81,7 +114,7 @@ static bool check_tensor(void *user, const CzUnetTensor *tensor)
         return true;
     CzTensor wanted = {
         .rank = 4, .dims = {tensor->shape.n, tensor->shape.c, tensor->shape.h, tensor->shape.w}};
-    if (g_str_has_suffix(tensor->name, ".bias"))
+    if (is_flat(tensor->shape))
         wanted = (CzTensor){.rank = 1, .dims = {tensor->shape.c}};
     g_autofree char *expected_text = format_dims(&wanted);
     g_autofree char *found_text = found ? format_dims(found) : g_strdup("none");
@@ -118,4 +151,47 @@ void cz_unet_write(const CzUnetParams *params, CzModelWriter *writer)
     cz_model_writer_meta(writer, N_INPUTS, n_inputs);
     cz_model_writer_meta(writer, WIDTHS, widths->str);
     cz_model_writer_meta(writer, CONTEXT, context);
+}
+
+bool cz_pix2pix_read(CzPix2pixParams *params, const CzModelFile *file, GError **error)
+{
+    CzGeneratorParams read = {.architecture = CZ_GENERATOR_PIX2PIX};
+    CzPix2pixParams *net = &read.pix2pix;
+    Check check = {file, error};
+    if (!read_numbers(file, N_INPUTS, 1, MAX_INPUTS, &net->n_inputs, 1, error) ||
+        !read_numbers(file, WIDTH, 1, MAX_PIX2PIX_WIDTH, &net->width, 1, error) ||
+        !read_numbers(file, LEVELS, MIN_LEVELS, MAX_LEVELS, &net->levels, 1, error) ||
+        !read_numbers(file, SHARED, 0, 1, &net->shared, 1, error) ||
+        !read_numbers(file, UNACTIVATED, 0, net->levels, &net->unactivated, 1, error) ||
+        !read_float(file, DROPOUT, 0, 0.9, &net->dropout, error) ||
+        !read_float(file, RANGE, 1, 256, &net->range, error) ||
+        !cz_generator_each(&read, check_tensor, &check))
+        return false;
+    *params = *net;
+    return true;
+}
+
+static void write_float(CzModelWriter *writer, const char *key, float value)
+{
+    char text[G_ASCII_DTOSTR_BUF_SIZE];
+    cz_model_writer_meta(writer, key, g_ascii_formatd(text, sizeof text, "%.9g", (double)value));
+}
+
+void cz_pix2pix_write(const CzPix2pixParams *params, CzModelWriter *writer)
+{
+    const struct {
+        const char *key;
+        int32_t value;
+    } numbers[] = {{N_INPUTS, params->n_inputs},
+                   {WIDTH, params->width},
+                   {LEVELS, params->levels},
+                   {SHARED, params->shared},
+                   {UNACTIVATED, params->unactivated}};
+    cz_model_writer_meta(writer, ARCHITECTURE, "pix2pix");
+    for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
+        g_autofree char *text = g_strdup_printf("%d", numbers[i].value);
+        cz_model_writer_meta(writer, numbers[i].key, text);
+    }
+    write_float(writer, DROPOUT, params->dropout);
+    write_float(writer, RANGE, params->range);
 }

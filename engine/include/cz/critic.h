@@ -2,7 +2,7 @@
 // The discriminator: PatchGAN critics (Isola et al. 2017), which judge overlapping patches of a
 // picture's color, each on its own.
 //
-// One critic: convolutions 4x4 with padding 1 and leaky ReLU of slope 0.2; n_layers of stride 2 with
+// One critic: convolutions 4x4 with padding 1 and leaky ReLU of slope 0.2 (leak); n_layers of stride 2 with
 // width, 2 width, 4 width, ... (at most 8 width) channels, one of stride 1, and one of stride 1 to a
 // single channel of logits. No normalisation in the first and the last. With width 64 and three
 // layers each logit sees 70x70, with two 34x34. Further scales see the input at half the size of the
@@ -23,6 +23,8 @@ typedef struct {
     int32_t batch_norm;  // 1: by the batch's own mean and variance, epsilon 1e-5, with scale and shift
     int32_t spectral;    // 1: filters divided by their largest singular value (Miyato et al. 2018)
     int32_t conditional; // 1: it sees the lightness beside the color
+    int32_t plain_start; // 1: weights start evenly in +-1/sqrt(inputs), as PyTorch's layers do
+    float leak;          // slope of the leaky ReLU below zero; 0: 0.2
 } CzCriticParams;
 
 typedef struct {
@@ -44,8 +46,8 @@ void cz_critic_clear(CzCriticOutput *output);
 bool cz_critic_each(const CzCriticParams *params,
                     bool (*visit)(void *user, const char *name, CzShape shape, bool trained), void *user);
 
-// Adds starting weights to the store: normal of deviation 0.02 (scales: around 1), biases and shifts
-// zero; the same for the same seed. Errors of the store and of memory.
+// Adds starting weights to the store: normal of deviation 0.02 (scales: around 1; but see
+// plain_start), biases and shifts zero; the same for the same seed. Errors of the store and of memory.
 bool cz_critic_start(CzStore *store, const CzCriticParams *params, uint64_t seed, GError **error);
 
 G_END_DECLS

@@ -72,6 +72,10 @@ typedef union {
     int32_t pool;     // POOL: edge of the square that is averaged
     float gate_limit; // STEP_GATE: largest gradient norm; 0 = none
     float constant;
+    struct {
+        uint64_t seed;
+        float rate;
+    } dropout; // DROPOUT_MASK
     CzAdamParams adam;
 } CzParams;
 

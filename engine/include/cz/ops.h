@@ -67,6 +67,11 @@ CzValue cz_slice(CzGraph *graph, CzValue src, CzShape offset, CzShape shape);
 CzValue cz_pad(CzGraph *graph, CzValue src, CzShape offset, CzShape shape); // zeros around; adjoint of slice
 CzValue cz_cast(CzGraph *graph, CzValue src, CzDtype dtype);
 
+// Dropout's factors for a tensor of this shape and dtype: 0 with probability rate, else 1 / (1 - rate),
+// as a function of seed, of the sample's number (sample: (n, 1, 1, 1), whole numbers from 0 to 2^24)
+// and of the place in the sample. Its own gradient is zero.
+CzValue cz_dropout_mask(CzGraph *graph, CzValue sample, CzShape shape, CzDtype dtype, float rate, uint64_t seed);
+
 // Scalar gate from a squared gradient norm: 0 if it is not finite, else min(1, limit / norm)
 // (limit 0: 1). An update multiplies its gradient with it, and does nothing at all when it is 0.
 CzValue cz_step_gate(CzGraph *graph, CzValue norm_squared, float limit);

@@ -23,7 +23,7 @@ typedef struct {
 } CzUnetOutput;
 
 // lightness: (n, n_inputs, h, w) F32, L*/50 - 1; sizes divided by two round up. dtype: of the
-// activations.
+// activations. As in use; a training builds through generator.h.
 CzUnetOutput cz_unet_build(CzGraph *graph, CzValue lightness, const CzUnetParams *params, CzDtype dtype);
 
 // One tensor of the network: its name and shape, and how training starts it.
@@ -31,6 +31,7 @@ typedef struct {
     char name[48];
     CzShape shape;
     bool encoder;
+    bool statistic; // a running average of batch normalisation: kept, not trained
 } CzUnetTensor;
 // Calls visit for every tensor, in order; stops and returns FALSE when visit does. FALSE without a
 // call if params make no network (a width below 1).
