@@ -2,12 +2,13 @@
 // Pictures that look alike: hashes, bands of them as an index, and who goes.
 #include "lookalike.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include <cz/memory.h>
 #include <cz/resample.h>
 
-enum { COLUMNS = 9, ROWS = 8 };
+enum { COLUMNS = TRAIN_LOOK_COLUMNS, ROWS = TRAIN_LOOK_ROWS, CELLS = COLUMNS * ROWS };
 
 // ---- the hash -----------------------------------------------------------------------------------
 
@@ -26,11 +27,23 @@ static uint64_t compare_neighbours(const float *means, bool mirrored)
     return bits;
 }
 
+static void centre(const float *means, int8_t *luma)
+{
+    float mean = 0, largest = 1e-9f;
+
+    for (int i = 0; i < CELLS; i++)
+        mean += means[i] / CELLS;
+    for (int i = 0; i < CELLS; i++)
+        largest = MAX(largest, fabsf(means[i] - mean));
+    for (int i = 0; i < CELLS; i++)
+        luma[i] = (int8_t)lrintf((means[i] - mean) * (127 / largest));
+}
+
 bool train_look_make(TrainLook *look, const TrainPicture *picture, GError **error)
 {
     size_t n = (size_t)picture->width * (size_t)picture->height;
     float *luma = cz_memory_alloc(n * sizeof *luma, "a picture's luma", error);
-    float means[COLUMNS * ROWS];
+    float means[CELLS];
     bool ok;
 
     if (!luma)
@@ -42,10 +55,29 @@ bool train_look_make(TrainLook *look, const TrainPicture *picture, GError **erro
     }
     ok = cz_resize_image(means, COLUMNS, ROWS, luma, picture->width, picture->height, 1, error);
     cz_memory_free(luma);
-    if (ok)
-        *look = (TrainLook){picture->hash, compare_neighbours(means, FALSE),
-                            compare_neighbours(means, TRUE)};
-    return ok;
+    if (!ok)
+        return FALSE;
+    *look = (TrainLook){.hash = picture->hash,
+                        .bits = compare_neighbours(means, FALSE),
+                        .mirrored = compare_neighbours(means, TRUE)};
+    centre(means, look->luma);
+    return TRUE;
+}
+
+// Pearson's coefficient, the second picture mirrored or not. What is of one luma goes with all.
+static bool correlate(const TrainLook *a, const TrainLook *b, bool mirrored)
+{
+    int32_t product = 0, squares[2] = {0};
+
+    for (int i = 0; i < CELLS; i++) {
+        int32_t x = i % COLUMNS, other = mirrored ? i - x + COLUMNS - 1 - x : i;
+
+        product += a->luma[i] * b->luma[other];
+        squares[0] += a->luma[i] * a->luma[i];
+        squares[1] += b->luma[i] * b->luma[i];
+    }
+    return (float)product >=
+           TRAIN_LOOK_MIN_CORRELATION * sqrtf((float)squares[0]) * sqrtf((float)squares[1]);
 }
 
 // ---- the index ----------------------------------------------------------------------------------
@@ -121,10 +153,11 @@ typedef struct {
     int max_bits;
 } Search;
 
-// Marks what looks like a picture seen as bits and comes after it.
-static void mark(const Search *search, const Index *index, uint32_t picture, uint64_t bits)
+// Marks what looks like a picture, mirrored or not, and comes after it.
+static void mark(const Search *search, const Index *index, uint32_t picture, bool mirrored)
 {
-    const TrainLook *looks = search->looks;
+    const TrainLook *look = &search->looks[picture];
+    uint64_t bits = mirrored ? look->mirrored : look->bits;
 
     for (int band = 0; band < index->n_bands; band++) {
         uint32_t key = band_key(index, bits, band);
@@ -132,11 +165,12 @@ static void mark(const Search *search, const Index *index, uint32_t picture, uin
         const Entry *entry = first_with(entries, index->n, key);
 
         for (; entry < entries + index->n && entry->key == key; entry++) {
+            const TrainLook *other = &search->looks[entry->picture];
             TrainTwin *twin = &search->twins[entry->picture];
-            int n_bits = __builtin_popcountll(looks[entry->picture].bits ^ bits);
+            int n_bits = __builtin_popcountll(other->bits ^ bits);
 
             if (n_bits <= search->max_bits && twin->index == TRAIN_NO_TWIN &&
-                looks[entry->picture].hash > looks[picture].hash)
+                other->hash > look->hash && correlate(look, other, mirrored))
                 *twin = (TrainTwin){picture, n_bits};
         }
     }
@@ -185,8 +219,8 @@ bool train_look_twins(const TrainLook *looks, size_t n, double held_back, int ma
 
         if (twins[picture].index != TRAIN_NO_TWIN)
             continue;
-        mark(&search, &index, picture, looks[picture].bits);
-        mark(&search, &index, picture, looks[picture].mirrored);
+        mark(&search, &index, picture, FALSE);
+        mark(&search, &index, picture, TRUE);
     }
     cz_memory_free(index.entries);
     cz_memory_free(held);

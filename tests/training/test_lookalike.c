@@ -47,6 +47,34 @@ static void hash_compares_neighbours(void)
     }
 }
 
+// Rows that all fall to the right, so that all bits are set, at a brightness that seed decides.
+static TrainLook look_of_rows(uint64_t seed, bool mirrored)
+{
+    uint8_t cells[72];
+    CzRng rng = cz_rng(seed, 9);
+
+    for (int y = 0; y < 8; y++)
+        for (int x = 0, row = (int)cz_rng_below(&rng, 180); x < 9; x++)
+            cells[9 * y + (mirrored ? 8 - x : x)] = (uint8_t)(row + 50 - 3 * x);
+    return look_of(cells, 4, false);
+}
+
+static void equal_bits_are_not_enough(void)
+{
+    TrainLook looks[3] = {look_of_rows(1, false), look_of_rows(2, false), look_of_rows(1, true)};
+    TrainTwin twins[3];
+
+    for (uint64_t i = 0; i < 3; i++)
+        looks[i].hash = i;
+    g_assert_cmphex(looks[0].bits, ==, UINT64_MAX);
+    g_assert_cmphex(looks[1].bits, ==, UINT64_MAX);
+    g_assert_cmphex(looks[2].bits, ==, 0);
+    g_assert_true(train_look_twins(looks, 3, 1, 0, twins, NULL));
+    g_assert_cmpuint(twins[0].index, ==, TRAIN_NO_TWIN);
+    g_assert_cmpuint(twins[1].index, ==, TRAIN_NO_TWIN); // rows of another brightness
+    g_assert_cmpuint(twins[2].index, ==, 0);             // the same, mirrored
+}
+
 // Random pictures, a third of them copies of one before with up to 8 bits changed, some mirrored.
 static void make_looks(TrainLook *looks, size_t n, uint64_t seed)
 {
@@ -57,7 +85,7 @@ static void make_looks(TrainLook *looks, size_t n, uint64_t seed)
 
         for (int k = 0; k < 3; k++)
             random[k] = (uint64_t)cz_rng_u32(&rng) << 32 | cz_rng_u32(&rng);
-        looks[i] = (TrainLook){random[0], random[1], random[2]};
+        looks[i] = (TrainLook){.hash = random[0], .bits = random[1], .mirrored = random[2]};
         if (i == 0 || cz_rng_below(&rng, 3) > 0)
             continue;
         looks[i] = looks[cz_rng_below(&rng, (uint32_t)i)];
@@ -338,6 +366,7 @@ int main(int argc, char **argv)
     g_assert_no_error(error);
 #define ADD(claim) g_test_add_func("/training/lookalike/" #claim, claim)
     ADD(hash_compares_neighbours);
+    ADD(equal_bits_are_not_enough);
     ADD(no_pair_is_missed_and_none_goes_in_vain);
     ADD(order_changes_nothing);
     ADD(nothing_held_back_lets_all_stay);
