@@ -46,6 +46,19 @@ static void colourfulness_of_two_colours(void)
     expect_near("grey", train_colourfulness(grey, 3, 1), 0, 0);
 }
 
+// Red and blue: |rg| = 255, 0; |yb| = 127.5, 255. Red and green tints as strong: nothing is left
+// to deviate.
+static void colourfulness_abs_forgets_the_signs(void)
+{
+    static const uint8_t two[] = {255, 0, 0, 0, 0, 255};
+    static const uint8_t opposite[] = {100, 60, 80, 60, 100, 80};
+
+    expect_near("two", train_colourfulness_abs(two, 2, 1),
+                hypot(127.5, 63.75) + 0.3 * hypot(127.5, 191.25), 1e-9);
+    expect_near("opposite", train_colourfulness_abs(opposite, 2, 1), 0.3 * 40, 1e-9);
+    expect_near("opposite, signed", train_colourfulness(opposite, 2, 1), 40, 1e-9);
+}
+
 static void delta_e_is_the_mean_over_pixels(void)
 {
     enum { N = 600 }; // more than the pieces that it works in
@@ -133,6 +146,7 @@ int main(int argc, char **argv)
 #define ADD(name) g_test_add_func("/training/metrics/" #name, name)
     ADD(psnr_of_known_errors);
     ADD(colourfulness_of_two_colours);
+    ADD(colourfulness_abs_forgets_the_signs);
     ADD(delta_e_is_the_mean_over_pixels);
     ADD(ssim_is_the_papers);
     ADD(pictures_smaller_than_the_window_are_equal_or_not);
