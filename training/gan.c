@@ -111,6 +111,8 @@ struct TrainCritic {
     CzValue scalars[N_SCALARS];
     TrainOptimizer optimizer;
     size_t n_lightness, n_chroma;
+    TrainCritic *plain; // without R1, for the steps between two that pay it; NULL: each pays
+    float r1;           // as it was last
 };
 
 static bool collect(void *user, const char *name, CzShape shape, bool trained)
@@ -145,12 +147,13 @@ static void build_scalars(TrainCritic *critic, const CzCriticOutput *real,
     critic->scalars[OUT_RIGHT_FAKE] = mean_of(graph, fake, n, true, -INFINITY, middle);
 }
 
-static CzValue build_r1(TrainCritic *critic, const CzCriticOutput *real)
+// The penalty as it is; what its weight makes of it is the loss's.
+static CzValue build_r1(TrainCritic *critic, const CzCriticOutput *real, bool with_r1)
 {
     CzGraph *graph = critic->graph;
     const TrainRecipe *recipe = critic->recipe;
     CzValue sum = cz_constant(graph, scalar, CZ_F32, 0), gradient;
-    if (recipe->r1 <= 0)
+    if (!with_r1)
         return sum;
     for (int32_t s = 0; s < recipe->critic_scales; s++)
         sum = cz_add(graph, sum, cz_sum(graph, real->logits[s], scalar));
@@ -178,7 +181,7 @@ static void build_updates(TrainCritic *critic, CzValue loss, const CzCriticOutpu
     }
 }
 
-static void build(TrainCritic *critic)
+static void build(TrainCritic *critic, bool with_r1)
 {
     CzGraph *graph = critic->graph;
     const TrainRecipe *recipe = critic->recipe;
@@ -202,15 +205,18 @@ static void build(TrainCritic *critic)
     cz_critic_build(graph, lightness, critic->chroma, &params, &real);
     cz_critic_build(graph, lightness, critic->fake, &params, &fake);
     build_scalars(critic, &real, &fake, gan);
-    critic->scalars[OUT_R1] = build_r1(critic, &real);
+    critic->scalars[OUT_R1] = build_r1(critic, &real, with_r1);
     CzValue loss = train_gan_critic_loss(graph, &real, &fake, params.n_scales, gan);
-    build_updates(critic, cz_add(graph, loss, critic->scalars[OUT_R1]), &real);
+    CzValue penalty = critic->scalars[OUT_R1];
+    if (recipe->r1_every > 1)
+        penalty = cz_scale(graph, penalty, (float)recipe->r1_every, 0);
+    build_updates(critic, cz_add(graph, loss, penalty), &real);
     cz_critic_clear(&real);
     cz_critic_clear(&fake);
 }
 
-TrainCritic *train_critic_new(CzEngineDevice *device, CzStore *store, const TrainRecipe *recipe,
-                              GError **error)
+static TrainCritic *critic_new(CzEngineDevice *device, CzStore *store, const TrainRecipe *recipe,
+                               bool with_r1, GError **error)
 {
     TrainCritic *critic = g_new0(TrainCritic, 1);
     critic->recipe = recipe;
@@ -218,7 +224,7 @@ TrainCritic *train_critic_new(CzEngineDevice *device, CzStore *store, const Trai
     critic->n_lightness = (size_t)recipe->batch * (size_t)recipe->crop * (size_t)recipe->crop;
     size_t side = (size_t)(recipe->crop / train_recipe_stride(recipe));
     critic->n_chroma = 2 * (size_t)recipe->batch * side * side;
-    build(critic);
+    build(critic, with_r1);
     const GArray *effects = critic->optimizer.effects;
     size_t n = N_SCALARS + effects->len;
     g_autofree CzValue *outputs = g_new(CzValue, n);
@@ -231,18 +237,31 @@ TrainCritic *train_critic_new(CzEngineDevice *device, CzStore *store, const Trai
     return critic;
 }
 
+TrainCritic *train_critic_new(CzEngineDevice *device, CzStore *store, const TrainRecipe *recipe,
+                              GError **error)
+{
+    TrainCritic *critic = critic_new(device, store, recipe, recipe->r1 > 0, error);
+    if (!critic || recipe->r1 <= 0 || recipe->r1_every <= 1)
+        return critic;
+    critic->plain = critic_new(device, store, recipe, false, error);
+    if (!critic->plain)
+        g_clear_pointer(&critic, train_critic_free);
+    return critic;
+}
+
 void train_critic_free(TrainCritic *critic)
 {
     if (!critic)
         return;
+    train_critic_free(critic->plain);
     cz_plan_free(critic->plan);
     cz_graph_free(critic->graph);
     train_optimizer_clear(&critic->optimizer);
     g_free(critic);
 }
 
-bool train_critic_run(TrainCritic *critic, const float *lightness, const float *chroma,
-                      const float *fake, int64_t index, TrainCriticScalars *scalars, GError **error)
+static bool run_once(TrainCritic *critic, const float *lightness, const float *chroma,
+                     const float *fake, int64_t index, TrainCriticScalars *scalars, GError **error)
 {
     float rates[4];
     train_optimizer_rates(&critic->optimizer, critic->recipe->critic_rate, 0, index, rates);
@@ -265,6 +284,18 @@ bool train_critic_run(TrainCritic *critic, const float *lightness, const float *
     for (int i = 0; good && i < N_SCALARS; i++)
         good = cz_plan_read(critic->plan, critic->scalars[i], fields[i], 1, error);
     return good;
+}
+
+bool train_critic_run(TrainCritic *critic, const float *lightness, const float *chroma,
+                      const float *fake, int64_t index, TrainCriticScalars *scalars, GError **error)
+{
+    bool pays = !critic->plain || index % critic->recipe->r1_every == 0;
+    if (!run_once(pays ? critic : critic->plain, lightness, chroma, fake, index, scalars, error))
+        return false;
+    if (pays)
+        critic->r1 = scalars->r1;
+    scalars->r1 = critic->r1;
+    return true;
 }
 
 typedef struct {

@@ -10,7 +10,8 @@
 //   2014) lsgan   critic ((d - 1)^2 + g^2) / 2,            generator (g - 1)^2      (Mao et al.
 //   2017) hinge   critic (relu(1 - d) + relu(1 + g)) / 2,  generator -g             (Lim & Ye 2017)
 //   R1      gamma / 2 of the mean over pictures of |gradient of the sum of d by the true color|^2
-//           (Mescheder et al. 2018), added to the critic's
+//           (Mescheder et al. 2018), added to the critic's; with gan.r1-every N only in every N-th
+//           step, and then N times (Karras et al. 2020)
 #pragma once
 
 #include <cz/critic.h>
@@ -34,7 +35,7 @@ typedef struct {
     float loss, norm, gate;
     float real, fake;             // mean logits
     float right_real, right_fake; // share of patches that are judged as what they are
-    float r1;                     // the penalty
+    float r1;                     // the penalty, as it was when it was last paid
 } TrainCriticScalars;
 
 // The critic's step as one plan; its weights and moments are in the store ("critic.", "m/critic.",

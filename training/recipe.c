@@ -92,6 +92,7 @@ static const TrainKey keys[] = {
     FLOAT("gan", "beta1", critic_beta1, 0, 0.9999, 0.5, "the critic's beta 1"),
     FLOAT("gan", "floor", critic_floor, 0, 1e6, 0, "the critic does not learn where its loss is below this"),
     FLOAT("gan", "r1", r1, 0, 1e6, 0, "weight gamma of the R1 penalty"),
+    INT("gan", "r1-every", r1_every, 1, 1000, 1, "the penalty is paid in every so many-th step, and then so many times"),
     INT64("gan", "from", gan_from, 0, 1e12, 0, "pictures seen before the critic begins to learn"),
     INT64("gan", "critic-images", gan_critic_images, 0, 1e12, 0, "pictures that then only the critic learns from"),
     FLOAT("gan", "rate-scale", gan_rate_scale, 0, 10, 1, "factor on the generator's rate from then on"),

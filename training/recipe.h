@@ -44,6 +44,7 @@ typedef struct {
     int32_t critic_conditional;
     double critic_leak;
     double critic_rate, critic_beta1, critic_floor, r1, gan_rate_scale;
+    int32_t r1_every;                    // steps of the critic
     int64_t gan_from, gan_critic_images; // pictures seen
     // [run]
     double checkpoint_minutes;

@@ -158,8 +158,44 @@ static TrainCriticScalars critic_turn(Duel *duel, int64_t index)
     return scalars;
 }
 
-// The seed's first two bugs: a detached picture, and the label "fake" in the generator's loss.
-static void the_critics_verdict_reaches_every_weight_of_the_generator(void)
+// How many of the generator's tensors have a first moment, and a sentence on each that is zero.
+static int count_moved(const Duel *duel, const char *loss)
+{
+    int n_moments = 0;
+    for (size_t i = 0; i < cz_store_n(duel->bench.store); i++) {
+        const char *name = cz_store_name(duel->bench.store, i);
+        size_t n, moved = 0;
+        if (!g_str_has_prefix(name, TRAIN_M) || strstr(name, "critic."))
+            continue;
+        float *data = read_tensor(duel->bench.store, name, &n);
+        for (size_t k = 0; k < n; k++)
+            moved += data[k] != 0 && isfinite(data[k]);
+        if (moved == 0) {
+            g_test_message("%s: %s stays zero", loss, name);
+            g_test_fail();
+        }
+        cz_memory_free(data);
+        n_moments++;
+    }
+    return n_moments;
+}
+
+// The seed's first bug: the critic was shown a detached picture.
+static void with_only_the_gan_loss_every_generator_weight_receives_gradient(void)
+{
+    static const char *const losses[] = {"bce", "lsgan", "hinge"};
+    for (int l = 0; l < 3; l++) {
+        TrainRecipe recipe = gan_recipe(losses[l]);
+        Duel duel = {{0}};
+        duel_start(&duel, &recipe);
+        generator_turn(&duel, 0);
+        g_assert_cmpint(count_moved(&duel, losses[l]), >, 100);
+        duel_end(&duel);
+    }
+}
+
+// The seed's second bug: the generator's loss had the label "fake". Only the generator steps.
+static void the_generator_learns_to_look_true(void)
 {
     static const char *const losses[] = {"bce", "lsgan", "hinge"};
     for (int l = 0; l < 3; l++) {
@@ -167,30 +203,14 @@ static void the_critics_verdict_reaches_every_weight_of_the_generator(void)
         Duel duel = {{0}};
         recipe.critic_rate = 0; // it judges, and stays as it is
         duel_start(&duel, &recipe);
-        generator_turn(&duel, 0);
-        int n_moments = 0;
-        for (size_t i = 0; i < cz_store_n(duel.bench.store); i++) {
-            const char *name = cz_store_name(duel.bench.store, i);
-            size_t n, moved = 0;
-            if (!g_str_has_prefix(name, TRAIN_M) || strstr(name, "critic."))
-                continue;
-            float *data = read_tensor(duel.bench.store, name, &n);
-            for (size_t k = 0; k < n; k++)
-                moved += data[k] != 0 && isfinite(data[k]);
-            if (moved == 0) {
-                g_test_message("%s: %s stays zero", losses[l], name);
-                g_test_fail();
-            }
-            cz_memory_free(data);
-            n_moments++;
-        }
-        g_assert_cmpint(n_moments, >, 100);
-        float before = critic_turn(&duel, 0).fake;
+        float first = generator_turn(&duel, 0).loss, before = critic_turn(&duel, 0).fake;
+        float lowest = first; // LSGAN's rises again beyond the label
         for (int i = 1; i < 25; i++)
-            generator_turn(&duel, i);
+            lowest = fminf(lowest, generator_turn(&duel, i).loss);
         float after = critic_turn(&duel, 1).fake;
         g_test_message("%s: D(fake) %g, then %g", losses[l], (double)before, (double)after);
         g_assert_cmpfloat(after, >, before);
+        g_assert_cmpfloat(lowest, <, first - 0.2f);
         duel_end(&duel);
     }
 }
@@ -396,6 +416,32 @@ static void r1_and_its_gradient_agree_with_finite_differences(void)
     }
 }
 
+// Paid in every third step, three times: a step between has the loss alone, one that pays the sum.
+static void r1_is_paid_now_and_then(void)
+{
+    TrainRecipe recipe = gan_recipe("bce");
+    Duel duel = {{0}};
+    float paid[2];
+    recipe.r1 = 1e3;
+    recipe.critic_rate = 0;
+    for (int lazy = 0; lazy < 2; lazy++) {
+        recipe.r1_every = lazy ? 3 : 1;
+        duel_start(&duel, &recipe);
+        generator_turn(&duel, 0);
+        TrainCriticScalars pays = critic_turn(&duel, 3), between = critic_turn(&duel, 4);
+        g_test_message("loss %g, between %g; penalty %g", (double)pays.loss, (double)between.loss,
+                       (double)pays.r1);
+        paid[lazy] = pays.r1;
+        g_assert_cmpfloat(pays.r1, >, 0);
+        g_assert_cmpfloat(between.r1, ==, pays.r1); // as it was last
+        g_assert_cmpfloat_with_epsilon(pays.loss - (lazy ? 3 : 1) * pays.r1,
+                                       lazy ? between.loss : between.loss - between.r1,
+                                       1e-6f + 1e-6f * pays.loss);
+        duel_end(&duel);
+    }
+    g_assert_cmpfloat(paid[0], ==, paid[1]);
+}
+
 // ---- spectral normalisation ---------------------------------------------------------------------
 
 static double largest_singular_value(const float *filter, int rows, int columns)
@@ -503,12 +549,14 @@ int main(int argc, char **argv)
 #define ADD(claim) g_test_add_func("/training/gan/" #claim, claim)
     ADD(patchgan_70_has_its_parameters);
     ADD(losses_are_those_of_the_papers);
-    ADD(the_critics_verdict_reaches_every_weight_of_the_generator);
+    ADD(with_only_the_gan_loss_every_generator_weight_receives_gradient);
+    ADD(the_generator_learns_to_look_true);
     ADD(the_critic_learns_to_tell);
     ADD(each_step_changes_its_own_weights_alone);
     ADD(below_its_floor_the_critic_waits);
     ADD(nothing_is_learnt_from_what_is_not_finite);
     ADD(r1_and_its_gradient_agree_with_finite_differences);
+    ADD(r1_is_paid_now_and_then);
     ADD(singular_vectors_are_found);
     ADD(phases_follow_one_another);
     ADD(impossible_critics_are_refused);
