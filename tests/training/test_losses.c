@@ -364,6 +364,30 @@ static void senseless_schedules_are_refused(void)
     g_assert_true(error && strstr(error->message, "perceptual-encoder"));
 }
 
+// ---- a fixed recipe -----------------------------------------------------------------------------
+
+// smoke.conf, every term, a critic that stays as it is, the same batch ten times.
+static void first_ten_losses_are_these(void)
+{
+    static const float expected[10] = {0.6990026f, 0.6442841f, 0.5995280f, 0.5604497f, 0.5402326f,
+                                       0.5404515f, 0.5153135f, 0.4864927f, 0.4638616f, 0.4468033f};
+    TrainRecipe recipe = recipe_of("huber=1 l1=0.5 gradient=0.25 gan=0.125 colourfulness=0.25 "
+                                   "class=0.0625 perceptual=0.25");
+    g_auto(Bench) bench = {0};
+    Batch batch;
+    recipe.epsilon = 1e-3; // no sign of what is only rounding
+    make_batch(&batch, 11);
+    start(&bench, &recipe);
+    for (int i = 0; i < 10; i++) {
+        float found = bench_run(&bench, &batch, i).loss;
+        g_test_message("step %d: %.9g, expected %.9g", i, (double)found, (double)expected[i]);
+        // Sums of some thousand numbers in another order: a few units of 2^-24, from step to step
+        // more. Written to 7 digits.
+        float bound = 16 * 0x1p-24f * (1 + (float)i) * expected[i];
+        g_assert_cmpfloat(fabsf(found - expected[i]), <, bound);
+    }
+}
+
 int main(int argc, char **argv)
 {
     cz_threads_init(argv);
@@ -378,5 +402,6 @@ int main(int argc, char **argv)
     ADD(every_term_is_reached_by_its_key);
     ADD(weights_follow_their_schedule);
     ADD(senseless_schedules_are_refused);
+    ADD(first_ten_losses_are_these);
     return g_test_run();
 }
