@@ -6,6 +6,7 @@
 
 #include <cz/error.h>
 
+#include "schedule.h"
 #include "step.h"
 
 #define N_SLOTS    2
@@ -128,6 +129,21 @@ static bool check_set(const CzModelFile *file, uint64_t set, GError **error)
     return false;
 }
 
+// [run] may change, but this key of it changes every number from here on: that is told.
+static void tell_precision(const CzModelFile *file, const TrainRecipe *recipe, char **note)
+{
+    const char *text = cz_model_file_meta(file, KEY_RECIPE);
+    g_autoptr(GKeyFile) was = g_key_file_new();
+    if (!text || !g_key_file_load_from_data(was, text, strlen(text), G_KEY_FILE_NONE, NULL))
+        return;
+    int bf16 = g_key_file_get_integer(was, "run", "bf16", NULL);
+    if (bf16 == recipe->bf16)
+        return;
+    g_autofree char *before = *note;
+    *note = g_strdup_printf("%s%srun.bf16 was %d up to this checkpoint, and is %d from here on",
+                            before ? before : "", before ? "; " : "", bf16, recipe->bf16);
+}
+
 bool train_checkpoint_load(const char *folder, CzStore *store, const TrainRecipe *recipe,
                            uint64_t set, TrainProgress *progress, char **note, GError **error)
 {
@@ -151,8 +167,10 @@ bool train_checkpoint_load(const char *folder, CzStore *store, const TrainRecipe
         done = check_recipe(files[newest], recipe, error) && check_set(files[newest], set, error) &&
                cz_store_load(store, files[newest], error);
     progress->step = number_of(files[newest], KEY_STEP, -1);
-    if (done)
+    if (done) {
         progress->log = g_strdup(cz_model_file_meta(files[newest], KEY_LOG));
+        tell_precision(files[newest], recipe, note);
+    }
     for (int i = 0; i < N_SLOTS; i++) {
         cz_model_file_free(files[i]);
         g_clear_error(&errors[i]);
@@ -171,7 +189,8 @@ bool train_weights_save(const char *path, CzStore *store, const TrainRecipe *rec
     CzGeneratorParams network = train_recipe_generator(recipe);
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *date = g_date_time_format(now, "%Y-%m-%d"), *hash = train_recipe_hash(recipe);
-    g_autofree char *images = g_strdup_printf("%" G_GINT64_FORMAT, step * recipe->batch);
+    g_autofree char *images =
+        g_strdup_printf("%" G_GINT64_FORMAT, step * train_recipe_per_step(recipe));
     cz_generator_write(&network, writer);
     const char *const meta[][2] = {
         {"colorize.title", recipe->title},

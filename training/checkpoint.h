@@ -24,8 +24,8 @@ bool train_checkpoint_save(const char *folder, CzStore *store, const TrainRecipe
                            uint64_t set, const TrainProgress *progress, GError **error);
 
 // Fills the store from the newest sound checkpoint; *note (caller frees) says if a damaged one was
-// passed over. CZ_ERROR_IO: there is none; CZ_ERROR_RECIPE: made with another recipe ([run] and
-// [model] may differ) or another set. The caller clears progress.
+// passed over, or if run.bf16 is another one. CZ_ERROR_IO: there is none; CZ_ERROR_RECIPE: made
+// with another recipe ([run] and [model] may differ) or another set. The caller clears progress.
 bool train_checkpoint_load(const char *folder, CzStore *store, const TrainRecipe *recipe,
                            uint64_t set, TrainProgress *progress, char **note, GError **error);
 

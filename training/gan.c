@@ -9,6 +9,7 @@
 #include <cz/ops.h>
 
 #include "optimizer.h"
+#include "schedule.h"
 
 #define CRITIC_BETA2 0.999
 
@@ -106,6 +107,7 @@ enum {
 struct TrainCritic {
     const TrainRecipe *recipe;
     CzGraph *graph;
+    CzStore *store;
     CzPlan *plan;
     CzValue lightness, chroma, fake, keep;
     CzValue scalars[N_SCALARS];
@@ -167,10 +169,11 @@ static void build_updates(TrainCritic *critic, CzValue loss, const CzCriticOutpu
     CzGraph *graph = critic->graph;
     TrainOptimizer *optimizer = &critic->optimizer;
     train_optimizer_gradients(optimizer, loss);
-    CzValue learns = cz_in_range(graph, loss, (float)critic->recipe->critic_floor, INFINITY);
+    CzValue learns =
+        cz_in_range(graph, optimizer->loss, (float)critic->recipe->critic_floor, INFINITY);
     optimizer->gate = cz_mul(graph, optimizer->gate, learns);
     train_optimizer_updates(optimizer);
-    critic->scalars[OUT_LOSS] = loss;
+    critic->scalars[OUT_LOSS] = optimizer->loss;
     critic->scalars[OUT_NORM] = optimizer->norm;
     critic->scalars[OUT_GATE] = optimizer->gate;
     // An average with decay 0: the singular vectors themselves.
@@ -186,15 +189,18 @@ static void build(TrainCritic *critic, bool with_r1)
     CzGraph *graph = critic->graph;
     const TrainRecipe *recipe = critic->recipe;
     CzCriticParams params = train_gan_critic(recipe);
-    const TrainOptimizerParams learning = {.beta1 = recipe->critic_beta1,
-                                           .beta2 = CRITIC_BETA2,
-                                           .epsilon = recipe->epsilon,
-                                           .clip = recipe->clip};
+    TrainOptimizerParams learning = {.name = "critic",
+                                     .beta1 = recipe->critic_beta1,
+                                     .beta2 = CRITIC_BETA2,
+                                     .epsilon = recipe->epsilon,
+                                     .clip = recipe->clip,
+                                     .accumulate = recipe->accumulate};
     CzCriticOutput real = {0}, fake = {0};
     TrainGan gan = TRAIN_GAN_BCE;
     int32_t stride = train_recipe_stride(recipe);
     int32_t n = recipe->batch, side = recipe->crop / stride;
     train_gan_of(recipe->gan_loss, &gan);
+    train_optimizer_of(recipe->optimizer, &learning.kind);
     critic->lightness = cz_input(graph, "lightness", cz_shape(n, 1, recipe->crop, recipe->crop));
     critic->chroma = cz_input(graph, "chroma", cz_shape(n, 2, side, side));
     critic->fake = cz_input(graph, "fake", cz_shape(n, 2, side, side));
@@ -220,6 +226,7 @@ static TrainCritic *critic_new(CzEngineDevice *device, CzStore *store, const Tra
 {
     TrainCritic *critic = g_new0(TrainCritic, 1);
     critic->recipe = recipe;
+    critic->store = store;
     critic->graph = cz_graph_new();
     critic->n_lightness = (size_t)recipe->batch * (size_t)recipe->crop * (size_t)recipe->crop;
     size_t side = (size_t)(recipe->crop / train_recipe_stride(recipe));
@@ -230,7 +237,8 @@ static TrainCritic *critic_new(CzEngineDevice *device, CzStore *store, const Tra
     g_autofree CzValue *outputs = g_new(CzValue, n);
     memcpy(outputs, critic->scalars, sizeof critic->scalars);
     memcpy(outputs + N_SCALARS, effects->data, effects->len * sizeof *outputs);
-    if (cz_graph_check(critic->graph, error))
+    if (cz_graph_check(critic->graph, error) &&
+        train_optimizer_prepare(&critic->optimizer, store, error))
         critic->plan = cz_plan_new(device, store, critic->graph, outputs, n, NULL, error);
     if (!critic->plan)
         g_clear_pointer(&critic, train_critic_free);
@@ -263,8 +271,12 @@ void train_critic_free(TrainCritic *critic)
 static bool run_once(TrainCritic *critic, const float *lightness, const float *chroma,
                      const float *fake, int64_t index, TrainCriticScalars *scalars, GError **error)
 {
-    float rates[4];
-    train_optimizer_rates(&critic->optimizer, critic->recipe->critic_rate, 0, index, rates);
+    static const float replace[4] = {0};
+    int64_t step = index + train_recipe_gan_step(critic->recipe);
+    const TrainMoment moment = {.rate = train_recipe_critic_rate(critic->recipe, step),
+                                .index = index};
+    TrainOptimizer *optimizer = &critic->optimizer;
+    TrainUpdate update;
     const struct {
         CzValue input;
         const float *data;
@@ -272,18 +284,23 @@ static bool run_once(TrainCritic *critic, const float *lightness, const float *c
     } inputs[] = {{critic->lightness, lightness, critic->n_lightness},
                   {critic->chroma, chroma, critic->n_chroma},
                   {critic->fake, fake, critic->n_chroma},
-                  {critic->optimizer.rates, rates, 4},
-                  {critic->keep, rates, 4}};
+                  {critic->keep, replace, 4}};
     float *const fields[N_SCALARS] = {&scalars->loss,       &scalars->norm, &scalars->gate,
                                       &scalars->real,       &scalars->fake, &scalars->right_real,
                                       &scalars->right_fake, &scalars->r1};
     bool good = true;
     for (size_t i = 0; good && i < G_N_ELEMENTS(inputs); i++)
         good = cz_plan_write(critic->plan, inputs[i].input, inputs[i].data, inputs[i].n, error);
-    good = good && cz_plan_run(critic->plan, NULL, error);
+    good = good && train_optimizer_before(optimizer, critic->plan, critic->store, &moment, error) &&
+           cz_plan_run(critic->plan, NULL, error);
     for (int i = 0; good && i < N_SCALARS; i++)
-        good = cz_plan_read(critic->plan, critic->scalars[i], fields[i], 1, error);
-    return good;
+        good = train_optimizer_read(optimizer, critic->plan, critic->scalars[i], fields[i], error);
+    if (!good || !train_optimizer_after(optimizer, critic->plan, critic->store, &update, error))
+        return false;
+    scalars->loss = update.loss;
+    scalars->norm = update.norm;
+    scalars->gate = update.gate;
+    return true;
 }
 
 bool train_critic_run(TrainCritic *critic, const float *lightness, const float *chroma,

@@ -10,6 +10,7 @@
 
 #include "gan.h"
 #include "perceptual.h"
+#include "schedule.h"
 
 static const CzShape scalar = {1, 1, 1, 1};
 
@@ -175,7 +176,8 @@ bool train_losses_write(const TrainLosses *losses, CzPlan *plan, const float *ch
     float weights[TRAIN_MOST_TERMS];
     for (int32_t i = 0; i < losses->n_terms; i++) {
         size_t row = (size_t)losses->rows[i];
-        double factor = train_losses_factor(recipe, table[row].name, index * recipe->batch);
+        double factor =
+            train_losses_factor(recipe, table[row].name, index * train_recipe_per_step(recipe));
         weights[i] = (float)(weight_of(recipe, row) * factor);
     }
     if (losses->n_terms > 0 &&
@@ -189,16 +191,9 @@ bool train_losses_write(const TrainLosses *losses, CzPlan *plan, const float *ch
     return cz_plan_write(plan, losses->target, target, n, error);
 }
 
-bool train_losses_read(const TrainLosses *losses, CzPlan *plan, TrainTerm *terms, int32_t *n_terms,
-                       GError **error)
+const char *train_losses_name(const TrainLosses *losses, int32_t term)
 {
-    *n_terms = losses->n_terms;
-    for (int32_t i = 0; i < losses->n_terms; i++) {
-        terms[i].name = table[losses->rows[i]].name;
-        if (!cz_plan_read(plan, losses->values[i], &terms[i].value, 1, error))
-            return false;
-    }
-    return true;
+    return table[losses->rows[term]].name;
 }
 
 // ---- what terms need in the store ---------------------------------------------------------------

@@ -56,9 +56,7 @@ void train_losses_clear(TrainLosses *losses); // accepts a zeroed one
 // Before a run: weights of step `index` (from 0), and classes of the batch's chroma.
 bool train_losses_write(const TrainLosses *losses, CzPlan *plan, const float *chroma, int64_t index,
                         GError **error);
-// After a run: terms[0 .. *n_terms).
-bool train_losses_read(const TrainLosses *losses, CzPlan *plan, TrainTerm *terms, int32_t *n_terms,
-                       GError **error);
+const char *train_losses_name(const TrainLosses *losses, int32_t term); // static
 
 // Tensors that learn for a term's sake alone, beside the network's. As cz_unet_each().
 bool train_losses_each(const TrainRecipe *recipe,

@@ -10,6 +10,8 @@
 
 #include "gan.h"
 #include "losses.h"
+#include "optimizer.h"
+#include "schedule.h"
 
 #define AT(field) offsetof(TrainRecipe, field), sizeof(((TrainRecipe *)0)->field)
 #define INT(s, k, field, lo, hi, start, help)                     \
@@ -57,19 +59,27 @@ static const TrainKey keys[] = {
     FLOAT("data", "fade", fade, 0, 1, 0, "probability of faded blacks and whites"),
     FLOAT("data", "grain", grain, 0, 1, 0, "probability of grain"),
     FLOAT("data", "jpeg", jpeg, 0, 1, 0, "probability of JPEG blocks in L*"),
+    TEXT("data", "sizes", sizes, "", "crops that grow, as in '64,96,128'; the last is data.crop; empty: data.crop all the time"),
+    TEXT("data", "grow-at", grow_at, "", "shares of the training where they grow, as in '0.3,0.6'; empty: equal parts"),
     FLOAT("data", "validation", validation, 0, 0.5, 0.02, "share of the set kept for validation"),
     INT("train", "batch", batch, 1, 4096, 16, "pictures a step"),
+    INT("train", "accumulate", accumulate, 1, 1024, 1, "batches a step: their gradients are averaged (batch normalisation still sees one batch)"),
     INT64("train", "images", images, 1, 1e12, 55000, "length of the training, pictures seen"),
     INT64("train", "seed", seed, 0, 1e15, 1, "of weights, order and augmentation"),
-    FLOAT("optimizer", "rate", rate, 0, 1, 1e-3, "highest learning rate (AdamW)"),
+    FLOAT("optimizer", "rate", rate, 0, 1, 1e-3, "highest learning rate"),
     FLOAT("optimizer", "encoder-scale", encoder_scale, 0, 10, 0.15, "the encoder's rate over the decoder's"),
     FLOAT("optimizer", "beta1", beta1, 0, 0.9999, 0.9, "Adam's beta 1"),
     FLOAT("optimizer", "beta2", beta2, 0, 0.99999, 0.99, "Adam's beta 2"),
     FLOAT("optimizer", "epsilon", epsilon, 1e-16, 1, 1e-8, "Adam's epsilon"),
-    FLOAT("optimizer", "decay", decay, 0, 1, 1e-4, "decoupled weight decay"),
+    FLOAT("optimizer", "decay", decay, 0, 1, 1e-4, "weight decay; decoupled, but for adam"),
     FLOAT("optimizer", "clip", clip, 0, 1e9, 1, "largest norm of the gradient; 0: no limit"),
-    INT("optimizer", "warmup", warmup, 0, 1000000, 100, "steps of linear warm-up, then a cosine to 0"),
+    INT("optimizer", "warmup", warmup, 0, 1000000, 100, "steps of linear warm-up"),
     FLOAT("optimizer", "ema", ema, 0, 0.999999, 0.999, "decay of the moving average of the weights"),
+    TEXT("optimizer", "kind", optimizer, "adamw", "adamw, adam (decay as L2) or adabelief; the critic's, too"),
+    TEXT("optimizer", "schedule", schedule, "cosine", "cosine (to 0), linear (to 0), step (halved) or constant, after the warm-up"),
+    INT64("optimizer", "hold", hold, 0, 1e12, 0, "pictures seen before linear or step begins to fall"),
+    INT64("optimizer", "halve-every", halve_every, 1, 1e12, 100000, "pictures between the halvings of step"),
+    FLOAT("optimizer", "skip-z", skip_z, 0, 1e6, 0, "leave out steps with loss or gradient norm so many deviations above the last 128; 0: none"),
     FLOAT("loss", "huber", huber, 0, 1e6, 1, "weight of Huber on ab/100"),
     FLOAT("loss", "huber-beta", huber_beta, 1e-6, 10, 0.1, "where Huber turns linear, ab/100"),
     FLOAT("loss", "l1", l1, 0, 1e6, 0, "weight of L1 on ab/100"),
@@ -96,6 +106,10 @@ static const TrainKey keys[] = {
     INT64("gan", "from", gan_from, 0, 1e12, 0, "pictures seen before the critic begins to learn"),
     INT64("gan", "critic-images", gan_critic_images, 0, 1e12, 0, "pictures that then only the critic learns from"),
     FLOAT("gan", "rate-scale", gan_rate_scale, 0, 10, 1, "factor on the generator's rate from then on"),
+    INT("gan", "cycles", gan_cycles, 1, 1000, 1, "how often (critic alone, both) comes from then on"),
+    TEXT("gan", "generator-schedule", gan_generator_schedule, "", "the generator's schedule from then on; empty: the first one goes on"),
+    TEXT("gan", "schedule", critic_schedule, "constant", "the critic's schedule: cosine, linear, step or constant"),
+    INT("gan", "warmup", critic_warmup, 0, 1000000, 0, "the critic's steps of linear warm-up"),
     FLOAT("run", "checkpoint-minutes", checkpoint_minutes, 0, 1e6, 3, "minutes between checkpoints; 0: every log line"),
     INT("run", "bf16", bf16, 0, 1, 0, "1: activations in BF16 (sums and master weights stay F32)"),
     INT("run", "validate-every", validate_every, 1, 1000000000, 500, "steps between validations"),
@@ -268,29 +282,57 @@ bool train_recipe_set(TrainRecipe *recipe, const char *assignment, GError **erro
 
 // At least one logit has to be left: sizes halve in layers and scales, and two convolutions of
 // stride 1 take one pixel each.
-static bool critic_fits(const TrainRecipe *recipe)
+static bool critic_fits(const TrainRecipe *recipe, int32_t crop)
 {
-    int32_t whole = recipe->crop / train_recipe_stride(recipe);
+    int32_t whole = crop / train_recipe_stride(recipe);
     int32_t side = whole >> (recipe->critic_scales - 1);
     return side >> recipe->critic_layers >= 3 && whole % (1 << (recipe->critic_scales - 1)) == 0;
+}
+
+static bool critic_fits_all(const TrainRecipe *recipe, const TrainSizes *sizes)
+{
+    for (int i = 0; i < sizes->n; i++)
+        if (!critic_fits(recipe, sizes->crops[i]))
+            return false;
+    return true;
+}
+
+// Names that schedule.c and optimizer.c have to know.
+static const char *wrong_name(const TrainRecipe *recipe)
+{
+    TrainScheduleKind schedule;
+    CzAdamKind kind;
+    if (!train_optimizer_of(recipe->optimizer, &kind))
+        return "optimizer.kind is none of adamw, adam, adabelief";
+    if (!train_schedule_of(recipe->schedule, &schedule))
+        return "optimizer.schedule is none of cosine, linear, step, constant";
+    if (!train_schedule_of(recipe->critic_schedule, &schedule))
+        return "gan.schedule is none of cosine, linear, step, constant";
+    if (recipe->gan_generator_schedule[0] &&
+        !train_schedule_of(recipe->gan_generator_schedule, &schedule))
+        return "gan.generator-schedule is none of cosine, linear, step, constant";
+    return NULL;
 }
 
 bool train_recipe_check(const TrainRecipe *recipe, GError **error)
 {
     g_autofree char *fault = train_recipe_network_fault(recipe);
     const char *wrong = NULL;
+    TrainSizes sizes;
     TrainGan gan;
+    if (!train_recipe_sizes(recipe, &sizes, error))
+        return false;
     if (fault)
         wrong = fault;
-    else if (recipe->crop % 2)
-        wrong = "data.crop is odd: chroma is predicted at half of it or less";
     else if (recipe->scale_max < recipe->scale_min)
         wrong = "data.scale-max is below data.scale-min";
     else if (!train_gan_of(recipe->gan_loss, &gan))
         wrong = "gan.loss is none of bce, lsgan, hinge";
-    else if (recipe->gan > 0 && !critic_fits(recipe))
+    else if (recipe->gan > 0 && !critic_fits_all(recipe, &sizes))
         wrong = "the critic's patches are larger than the crops: fewer gan.layers or gan.scales, "
                 "or larger crops";
+    else
+        wrong = wrong_name(recipe);
     if (wrong)
         g_set_error_literal(error, CZ_ERROR, CZ_ERROR_RECIPE, wrong);
     return !wrong && train_losses_check(recipe, error);
@@ -344,31 +386,4 @@ char *train_recipe_help(void)
         g_string_append_printf(help, "  %-28s %s [%s]\n", name, keys[i].help, start);
     }
     return g_string_free(help, FALSE);
-}
-
-int64_t train_recipe_steps(const TrainRecipe *recipe)
-{
-    return (recipe->images + recipe->batch - 1) / recipe->batch;
-}
-
-TrainPhase train_recipe_phase(const TrainRecipe *recipe, int64_t step)
-{
-    int64_t seen = step * recipe->batch;
-    if (recipe->gan <= 0 || seen < recipe->gan_from)
-        return TRAIN_PHASE_GENERATOR;
-    return seen < recipe->gan_from + recipe->gan_critic_images ? TRAIN_PHASE_CRITIC
-                                                               : TRAIN_PHASE_BOTH;
-}
-
-double train_recipe_rate(const TrainRecipe *recipe, int64_t step)
-{
-    TrainPhase phase = train_recipe_phase(recipe, step);
-    double scale =
-        phase == TRAIN_PHASE_BOTH ? recipe->gan_rate_scale : phase == TRAIN_PHASE_GENERATOR;
-    if (step < recipe->warmup)
-        return scale * recipe->rate * (double)(step + 1) / recipe->warmup;
-    double steps = (double)train_recipe_steps(recipe);
-    double done =
-        steps > recipe->warmup ? ((double)step - recipe->warmup) / (steps - recipe->warmup) : 1;
-    return scale * recipe->rate * 0.5 * (1 + cos(G_PI * CLAMP(done, 0, 1)));
 }

@@ -22,18 +22,22 @@ typedef struct {
     double range, dropout;
     // [data]
     int32_t crop;
-    double scale_min, scale_max; // short side over crop
+    char sizes[128], grow_at[128]; // of crops that grow (schedule.h); "" = crop all the time
+    double scale_min, scale_max;   // short side over crop
     double flip, gamma_probability, gamma_sigma;
     double blur, plate, fade, grain, jpeg; // probabilities (degrade.h)
     double validation;                     // share of the set that is never trained on
     // [train]
-    int32_t batch;
+    int32_t batch, accumulate;
     int64_t images; // length of the training, in pictures seen
     int64_t seed;
     // [optimizer]
     double rate, encoder_scale, beta1, beta2, epsilon, decay, clip;
     int32_t warmup; // steps
     double ema;
+    char optimizer[32], schedule[32];
+    int64_t hold, halve_every; // pictures seen
+    double skip_z;
     // [loss]
     double huber, huber_beta, l1, gradient, colourfulness, gan, classes, perceptual;
     char perceptual_encoder[1024]; // safetensors of a pretrained encoder for colour; "" = none
@@ -46,6 +50,8 @@ typedef struct {
     double critic_rate, critic_beta1, critic_floor, r1, gan_rate_scale;
     int32_t r1_every;                    // steps of the critic
     int64_t gan_from, gan_critic_images; // pictures seen
+    int32_t gan_cycles, critic_warmup;
+    char critic_schedule[32], gan_generator_schedule[32];
     // [run]
     double checkpoint_minutes;
     int32_t bf16, validate_every, log_every, sheet_pictures; // steps, steps, pictures
@@ -88,11 +94,11 @@ int32_t train_recipe_stride(const TrainRecipe *recipe); // of the chroma (cz_gen
 char *train_recipe_network_fault(const TrainRecipe *recipe);
 
 // NoGAN (Antic 2019): the generator learns alone, then the critic, from what the generator has
-// learned, then both.
+// learned, then both; the last two gan.cycles times. (schedule.c, as the next two.)
 typedef enum { TRAIN_PHASE_GENERATOR, TRAIN_PHASE_CRITIC, TRAIN_PHASE_BOTH } TrainPhase;
 TrainPhase train_recipe_phase(const TrainRecipe *recipe, int64_t step);
 
 int64_t train_recipe_steps(const TrainRecipe *recipe);
-// The generator's learning rate of a step (from 0): linear warm-up, then half a cosine down to
-// zero; zero while the critic learns alone.
+// The generator's learning rate of a step (from 0), by optimizer.schedule (schedule.h); zero while
+// the critic learns alone.
 double train_recipe_rate(const TrainRecipe *recipe, int64_t step);

@@ -15,6 +15,7 @@
 #include "gan.h"
 #include "loader.h"
 #include "log.h"
+#include "schedule.h"
 #include "step.h"
 #include "validate.h"
 
@@ -27,7 +28,8 @@ typedef struct {
     CzEngineDevice *device;
     CzStore *store;
     TrainPhase phase;
-    TrainStep *step;     // of the phase
+    TrainRecipe stage;   // the recipe with the crops' size of now
+    TrainStep *step;     // of phase and stage
     TrainCritic *critic; // NULL as long as it does not learn
     float *fake;         // the generator's color, for the critic
     TrainLoader *loader;
@@ -68,7 +70,7 @@ static bool open_log(Run *run, GError **error)
 
 static TrainLoader *open_loader(Run *run, GError **error)
 {
-    const TrainRecipe *recipe = run->recipe;
+    const TrainRecipe *recipe = &run->stage;
     const TrainLoaderOptions options = {
         .augment = {.crop = recipe->crop,
                     .stride = train_recipe_stride(recipe),
@@ -85,26 +87,36 @@ static TrainLoader *open_loader(Run *run, GError **error)
         .batch = recipe->batch,
         .n_threads = run->options->n_loaders,
         .seed = (uint64_t)recipe->seed,
-        .first_sample = (uint64_t)(run->first * recipe->batch),
+        .first_sample = (uint64_t)(run->done * train_recipe_per_step(recipe)),
         .held_back = recipe->validation,
     };
     return train_loader_new(run->options->set, &options, error);
 }
 
-// Plans for what the next step has to do; each phase begins once.
+// Plans and batches for what the next step has to do; each phase and each size begin once.
 static bool enter_phase(Run *run, GError **error)
 {
-    const TrainRecipe *recipe = run->recipe;
-    TrainPhase last = run->phase;
-    run->phase = train_recipe_phase(recipe, run->done);
-    if (run->step && run->phase == last)
+    TrainRecipe *recipe = &run->stage;
+    TrainPhase phase = train_recipe_phase(run->recipe, run->done);
+    int32_t crop = train_recipe_crop(run->recipe, run->done);
+    bool grown = crop != recipe->crop;
+    if (run->step && run->phase == phase && !grown)
         return true;
+    run->phase = phase;
     g_clear_pointer(&run->step, train_step_free);
-    run->step =
-        train_step_new(run->device, run->store, recipe, run->phase == TRAIN_PHASE_BOTH, error);
-    if (!run->step || run->phase == TRAIN_PHASE_GENERATOR || run->critic)
-        return run->step != NULL;
-    size_t side = (size_t)(recipe->crop / train_recipe_stride(recipe));
+    if (grown) {
+        g_clear_pointer(&run->critic, train_critic_free);
+        g_clear_pointer(&run->fake, cz_memory_free);
+        g_clear_pointer(&run->loader, train_loader_free);
+        *recipe = *run->recipe;
+        recipe->crop = crop;
+    }
+    run->step = train_step_new(run->device, run->store, recipe, phase == TRAIN_PHASE_BOTH, error);
+    if (!run->step || (!run->loader && !(run->loader = open_loader(run, error))))
+        return false;
+    if (phase == TRAIN_PHASE_GENERATOR || run->critic)
+        return true;
+    size_t side = (size_t)(crop / train_recipe_stride(recipe));
     size_t n_bytes = (size_t)recipe->batch * side * side * 2 * sizeof(float);
     run->fake = cz_memory_alloc(n_bytes, "the generator's color", error);
     run->critic = run->fake ? train_critic_new(run->device, run->store, recipe, error) : NULL;
@@ -143,8 +155,7 @@ static bool set_up(Run *run, GError **error)
     run->done = run->first;
     if (!options->resume && !start_store(run, error))
         return false;
-    run->loader = enter_phase(run, error) ? open_loader(run, error) : NULL;
-    if (!run->loader || !open_log(run, error))
+    if (!enter_phase(run, error) || !open_log(run, error))
         return false;
     printf("%s, %zu MiB for a step; %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " steps to go\n",
            cz_device_info(run->device)->name, cz_plan_total_bytes(train_step_plan(run->step)) >> 20,
@@ -192,7 +203,13 @@ static bool save(Run *run, GError **error)
 
 static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
 {
-    run->skipped = scalars->gate > 0 ? 0 : run->skipped + 1;
+    run->skipped = scalars->gate > 0 || scalars->outlier ? 0 : run->skipped + 1;
+    if (scalars->outlier)
+        fprintf(stderr,
+                "colorizer train: step %" G_GINT64_FORMAT
+                ": loss %g or norm %g is out of line, update left out (%" G_GINT64_FORMAT
+                " so far)\n",
+                run->done, (double)scalars->loss, (double)scalars->norm, scalars->n_outliers);
     if (run->skipped > 0)
         fprintf(stderr,
                 "colorizer train: step %" G_GINT64_FORMAT
@@ -242,22 +259,31 @@ static bool after_step(Run *run, GError **error)
     return !look || examine(run, error);
 }
 
-// The generator's step, then the critic's with what the generator has made.
-static bool step_once(Run *run, const TrainBatch *batch, TrainScalars *scalars, GError **error)
+// The generator's turn, then the critic's with what the generator has made.
+static bool learn_from(Run *run, const TrainBatch *batch, TrainScalars *scalars,
+                       TrainCriticScalars *critic, GError **error)
 {
-    const TrainRecipe *recipe = run->recipe;
+    int64_t first = train_recipe_gan_step(run->recipe);
+    if (!train_step_run(run->step, batch->lightness, batch->chroma, run->done, scalars, error))
+        return false;
+    return run->phase == TRAIN_PHASE_GENERATOR ||
+           (train_step_read_chroma(run->step, run->fake, error) &&
+            train_critic_run(run->critic, batch->lightness, batch->chroma, run->fake,
+                             run->done - first, critic, error));
+}
+
+static bool step_once(Run *run, TrainScalars *scalars, GError **error)
+{
     run->judged = false;
-    if (!enter_phase(run, error) ||
-        !train_step_run(run->step, batch->lightness, batch->chroma, run->done, scalars, error))
+    if (!enter_phase(run, error))
         return false;
-    if (run->phase == TRAIN_PHASE_GENERATOR)
-        return true;
-    int64_t first = (recipe->gan_from + recipe->batch - 1) / recipe->batch;
-    if (!train_step_read_chroma(run->step, run->fake, error) ||
-        !train_critic_run(run->critic, batch->lightness, batch->chroma, run->fake,
-                          run->done - first, &run->verdict, error))
-        return false;
-    run->judged = true;
+    for (int32_t i = 0; i < run->recipe->accumulate; i++) {
+        const TrainBatch *batch = train_loader_next(run->loader, error);
+        if (!batch || !learn_from(run, batch, scalars, &run->verdict, error))
+            return false;
+        train_loader_release(run->loader, batch);
+    }
+    run->judged = run->phase != TRAIN_PHASE_GENERATOR;
     return true;
 }
 
@@ -270,10 +296,8 @@ static bool loop(Run *run, bool *stopped, GError **error)
         return false;
     while (run->done < end) {
         TrainScalars scalars;
-        const TrainBatch *batch = train_loader_next(run->loader, error);
-        if (!batch || !step_once(run, batch, &scalars, error))
+        if (!step_once(run, &scalars, error))
             return false;
-        train_loader_release(run->loader, batch);
         run->done++;
         if (!note_scalars(run, &scalars, error) || !after_step(run, error))
             return false;

@@ -10,6 +10,7 @@
 #include <cz/ops.h>
 
 #include "gan.h"
+#include "schedule.h"
 
 enum {
     OUT_LOSS,
@@ -27,6 +28,7 @@ static const CzShape scalar = {1, 1, 1, 1};
 struct TrainStep {
     const TrainRecipe *recipe;
     CzGraph *graph;
+    CzStore *store;
     CzPlan *plan;
     CzValue lightness, chroma, sample, output;
     CzGeneratorOutput generator;
@@ -62,7 +64,7 @@ static void build_update(TrainStep *step)
 {
     train_optimizer_gradients(&step->optimizer, step->losses.total);
     train_optimizer_updates(&step->optimizer);
-    step->scalars[OUT_LOSS] = step->losses.total;
+    step->scalars[OUT_LOSS] = step->optimizer.loss;
     step->scalars[OUT_CHROMA] = step->losses.chroma;
     step->scalars[OUT_CHROMA_TRUE] = step->losses.chroma_true;
     step->scalars[OUT_SPREAD] = spread(step->graph, step->output);
@@ -80,7 +82,8 @@ static CzPlan *plan_step(const TrainStep *step, CzEngineDevice *device, CzStore 
     g_array_append_vals(outputs, step->losses.values, (guint)step->losses.n_terms);
     g_array_append_vals(outputs, effects->data, effects->len);
     g_array_append_val(outputs, step->output);
-    return cz_graph_check(step->graph, error)
+    return cz_graph_check(step->graph, error) &&
+                   train_optimizer_prepare(&step->optimizer, store, error)
                ? cz_plan_new(device, store, step->graph, (const CzValue *)(void *)outputs->data,
                              outputs->len, NULL, error)
                : NULL;
@@ -112,11 +115,15 @@ static bool build(TrainStep *step, bool against_critic, CzStore *store, GError *
     const TrainRecipe *recipe = step->recipe;
     CzGraph *graph = step->graph;
     CzGeneratorParams network = train_recipe_generator(recipe);
-    const TrainOptimizerParams params = {.beta1 = recipe->beta1,
-                                         .beta2 = recipe->beta2,
-                                         .epsilon = recipe->epsilon,
-                                         .clip = recipe->clip,
-                                         .average = true};
+    TrainOptimizerParams params = {.name = "generator",
+                                   .beta1 = recipe->beta1,
+                                   .beta2 = recipe->beta2,
+                                   .epsilon = recipe->epsilon,
+                                   .clip = recipe->clip,
+                                   .skip_z = recipe->skip_z,
+                                   .average = true,
+                                   .accumulate = recipe->accumulate};
+    train_optimizer_of(recipe->optimizer, &params.kind);
     int32_t n = recipe->batch, crop = recipe->crop, side = crop / cz_generator_stride(&network);
     step->lightness = cz_input(graph, "lightness", cz_shape(n, 1, crop, crop));
     step->chroma = cz_input(graph, "chroma", cz_shape(n, 2, side, side));
@@ -149,6 +156,7 @@ TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRec
     TrainStep *step = g_new0(TrainStep, 1);
     size_t n = (size_t)recipe->batch, side = (size_t)recipe->crop;
     step->recipe = recipe;
+    step->store = store;
     step->graph = cz_graph_new();
     step->n_lightness = n * side * side;
     side /= (size_t)train_recipe_stride(recipe);
@@ -182,14 +190,45 @@ CzPlan *train_step_plan(TrainStep *step)
     return step->plan;
 }
 
-// Numbers that F32 holds; so far apart, dropout may repeat itself.
+// The number of each sample in the training: what dropout leaves out hangs on it.
 static bool write_samples(TrainStep *step, int64_t index, GError **error)
 {
     int32_t n = step->recipe->batch;
     g_autofree float *samples = g_new(float, n);
+    int64_t first = (index * step->recipe->accumulate + step->optimizer.run) * n;
     for (int32_t i = 0; i < n; i++)
-        samples[i] = (float)((index * n + i) & 0xffffff);
+        samples[i] = (float)((first + i) & 0xffffff);
     return cz_plan_write(step->plan, step->sample, samples, (size_t)n, error);
+}
+
+static bool read_scalars(TrainStep *step, TrainScalars *scalars, GError **error)
+{
+    float *const fields[N_SCALARS] = {&scalars->loss,       &scalars->norm,        &scalars->gate,
+                                      &scalars->chroma,     &scalars->chroma_true, &scalars->spread,
+                                      &scalars->spread_true};
+    TrainOptimizer *optimizer = &step->optimizer;
+    const TrainLosses *losses = &step->losses;
+    TrainUpdate update;
+    bool done = true;
+    for (int i = 0; done && i < N_SCALARS; i++)
+        done = train_optimizer_read(optimizer, step->plan, step->scalars[i], fields[i], error);
+    scalars->n_terms = losses->n_terms;
+    scalars->gan = 0;
+    for (int32_t i = 0; done && i < losses->n_terms; i++) {
+        TrainTerm *term = &scalars->terms[i];
+        term->name = train_losses_name(losses, i);
+        done = train_optimizer_read(optimizer, step->plan, losses->values[i], &term->value, error);
+        if (strcmp(term->name, "gan") == 0)
+            scalars->gan = term->value;
+    }
+    if (!done || !train_optimizer_after(optimizer, step->plan, step->store, &update, error))
+        return false;
+    scalars->loss = update.loss;
+    scalars->norm = update.norm;
+    scalars->gate = update.gate;
+    scalars->outlier = update.outlier;
+    scalars->n_outliers = update.n_outliers;
+    return true;
 }
 
 bool train_step_run(TrainStep *step, const float *lightness, const float *chroma, int64_t index,
@@ -199,26 +238,17 @@ bool train_step_run(TrainStep *step, const float *lightness, const float *chroma
     double t = (double)index + 1;
     // The average of the first steps would otherwise be the untrained weights for a long time.
     double ema = MIN(recipe->ema, (1 + t) / (10 + t));
-    float rates[4];
-    train_optimizer_rates(&step->optimizer, train_recipe_rate(recipe, index), ema, index, rates);
-    float *const fields[N_SCALARS] = {&scalars->loss,       &scalars->norm,        &scalars->gate,
-                                      &scalars->chroma,     &scalars->chroma_true, &scalars->spread,
-                                      &scalars->spread_true};
+    const TrainMoment moment = {.rate = train_recipe_rate(recipe, index),
+                                .ema = ema,
+                                .index = index,
+                                .fresh = !train_recipe_goes_on(recipe, index)};
     bool done = cz_plan_write(step->plan, step->lightness, lightness, step->n_lightness, error) &&
                 cz_plan_write(step->plan, step->chroma, chroma, step->n_chroma, error) &&
-                cz_plan_write(step->plan, step->optimizer.rates, rates, 4, error) &&
                 write_samples(step, index, error) &&
                 train_losses_write(&step->losses, step->plan, chroma, index, error) &&
+                train_optimizer_before(&step->optimizer, step->plan, step->store, &moment, error) &&
                 cz_plan_run(step->plan, NULL, error);
-    for (int i = 0; done && i < N_SCALARS; i++)
-        done = cz_plan_read(step->plan, step->scalars[i], fields[i], 1, error);
-    done = done &&
-           train_losses_read(&step->losses, step->plan, scalars->terms, &scalars->n_terms, error);
-    scalars->gan = 0;
-    for (int32_t i = 0; done && i < scalars->n_terms; i++)
-        if (strcmp(scalars->terms[i].name, "gan") == 0)
-            scalars->gan = scalars->terms[i].value;
-    return done;
+    return done && read_scalars(step, scalars, error);
 }
 
 typedef struct {

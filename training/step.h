@@ -9,14 +9,16 @@
 #include "recipe.h"
 
 typedef struct {
-    float loss;        // weighted sum, before the update
-    float norm;        // of the gradient
-    float gate;        // 0: the update was left out; below 1: clipped
-    float chroma;      // mean of sqrt(a*^2 + b*^2) of the output, ab/100
-    float chroma_true; // of the truth
-    float spread;      // sqrt(var a* + var b*) of the output over places and pictures, ab/100
-    float spread_true; // of the truth
-    float gan;         // the term of this name; 0 without a critic
+    float loss;         // weighted sum, before the update
+    float norm;         // of the gradient
+    float gate;         // 0: the update was left out; below 1: clipped
+    float chroma;       // mean of sqrt(a*^2 + b*^2) of the output, ab/100
+    float chroma_true;  // of the truth
+    float spread;       // sqrt(var a* + var b*) of the output over places and pictures, ab/100
+    float spread_true;  // of the truth
+    bool outlier;       // left out because loss or norm was out of line (outliers.h)
+    int64_t n_outliers; // such steps in the whole training
+    float gan;          // the term of this name; 0 without a critic
     TrainTerm terms[TRAIN_MOST_TERMS]; // of the loss (losses.h), the first n_terms
     int32_t n_terms;
 } TrainScalars;
@@ -35,8 +37,10 @@ void train_step_free(TrainStep *step);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TrainStep, train_step_free)
 
 // lightness (batch, crop, crop, 1) L*/50 - 1; chroma (batch, crop/s, crop/s, 2) ab/100, s being the
-// recipe's stride; index: the
-// step's number from 0. A loss that is not finite is no error: gate is 0 then. CZ_ERROR_BACKEND.
+// recipe's stride; index: the step's number from 0. A loss that is not finite is no error: gate is
+// 0 then. With train.accumulate, so many calls with the same index are a step, the last one updates
+// (gate is 0 in the others), and scalars, the same struct in all of them, are means over them.
+// CZ_ERROR_BACKEND.
 bool train_step_run(TrainStep *step, const float *lightness, const float *chroma, int64_t index,
                     TrainScalars *scalars, GError **error);
 // The color of the last step, before its update: as chroma.

@@ -264,6 +264,24 @@ static void checkpoints_of_before_a_key_still_load(void)
     }
 }
 
+// It changes every number from there on, so it is no matter of logging alone.
+static void another_precision_is_told(void)
+{
+    TrainRecipe recipe = small_recipe(), other = recipe;
+    g_auto(Folder) folder = folder_new();
+    g_auto(Bench) bench = {0}, same = {0}, loaded = {0};
+    g_autofree char *none = NULL, *note = NULL;
+
+    other.bf16 = !recipe.bf16;
+    fill(&bench, &recipe, 1);
+    save(&folder, &bench, 5);
+    g_assert_cmpint(load(&folder, &same, &recipe, &none, NULL), ==, 5);
+    g_assert_null(none);
+    g_assert_cmpint(load(&folder, &loaded, &other, &note, NULL), ==, 5);
+    g_assert_nonnull(note);
+    g_assert_nonnull(strstr(note, "run.bf16 was 0"));
+}
+
 static void other_sets_are_refused(void)
 {
     TrainRecipe recipe = small_recipe();
@@ -404,6 +422,7 @@ int main(int argc, char **argv)
     ADD(checkpoints_of_before_a_key_still_load);
     ADD(nothing_to_load_is_an_error);
     ADD(other_recipes_are_refused);
+    ADD(another_precision_is_told);
     ADD(other_sets_are_refused);
     g_test_add_data_func("/training/checkpoint/failing_file_keeps_the_old_ones",
                          GINT_TO_POINTER(CZ_FAULT_FILE), failing_save_keeps_the_old_ones);

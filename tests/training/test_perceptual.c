@@ -4,6 +4,7 @@
 #include "steps.h"
 
 #include <cz/color.h>
+#include <cz/encoder.h>
 #include <cz/error.h>
 #include <cz/ops.h>
 #include <cz/threads.h>
@@ -135,7 +136,7 @@ static void read_levels(Fixture *f, const float *chroma, float *levels[3], CzSha
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(CzGraph) graph = cz_graph_new();
-    CzValue input = cz_input(graph, "rgb", cz_shape(2, 3, SIDE, SIDE)), all[CZ_UNET_LEVELS];
+    CzValue input = cz_input(graph, "rgb", cz_shape(2, 3, SIDE, SIDE)), all[CZ_ENCODER_LEVELS];
     float lab[3 * PLACES], rgb[3 * PLACES];
     for (int i = 0; i < PLACES; i++) {
         lab[3 * i] = 50 * f->l[i] + 50;
@@ -145,7 +146,7 @@ static void read_levels(Fixture *f, const float *chroma, float *levels[3], CzSha
     cz_lab_to_rgb(rgb, lab, PLACES);
     for (int i = 0; i < 3 * PLACES; i++)
         rgb[i] = (255 * CLAMP(rgb[i], 0, 1) - 127) / 128;
-    cz_unet_encode(graph, input, "perceptual.", all);
+    cz_encoder_build(graph, input, "perceptual.", all);
     g_autoptr(CzPlan) plan = cz_plan_new(f->device, f->store, graph, all + 1, 3, NULL, &error);
     g_assert_no_error(error);
     g_assert_true(cz_plan_write(plan, input, rgb, 3 * PLACES, &error) &&
