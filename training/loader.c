@@ -229,6 +229,7 @@ TrainLoader *train_loader_new(const TrainSet *set, const TrainLoaderOptions *opt
 
     loader->set = set;
     loader->options = *options;
+    loader->waited = options->waited;
     loader->n_slots = options->n_ahead > 0 ? options->n_ahead : MAX(options->n_threads, 1) + 1;
     pthread_mutex_init(&loader->lock, NULL);
     pthread_cond_init(&loader->filled, NULL);

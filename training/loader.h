@@ -31,6 +31,7 @@ typedef struct {
     uint64_t seed;
     uint64_t first_sample; // 0, or where a run goes on
     double held_back;      // share of the set that is left out (train_picture_held_back)
+    double waited;         // seconds that loaders before this one were waited for
 } TrainLoaderOptions;
 
 typedef struct TrainLoader TrainLoader;
@@ -50,7 +51,7 @@ size_t train_loader_n_pictures(const TrainLoader *loader); // that an epoch visi
 const TrainBatch *train_loader_next(TrainLoader *loader, GError **error);
 void train_loader_release(TrainLoader *loader, const TrainBatch *batch); // in order of next
 
-// Seconds that train_loader_next() has spent waiting so far.
+// Seconds that train_loader_next() has spent waiting so far, options.waited included.
 double train_loader_waited(const TrainLoader *loader);
 
 G_END_DECLS

@@ -77,7 +77,7 @@ static const TrainKey keys[] = {
     FLOAT("optimizer", "ema", ema, 0, 0.999999, 0.999, "decay of the moving average of the weights"),
     TEXT("optimizer", "kind", optimizer, "adamw", "adamw, adam (decay as L2) or adabelief; the critic's, too"),
     TEXT("optimizer", "schedule", schedule, "cosine", "cosine (to 0), linear (to 0), step (halved) or constant, after the warm-up"),
-    INT64("optimizer", "hold", hold, 0, 1e12, 0, "pictures seen before linear or step begins to fall"),
+    INT64("optimizer", "hold", hold, 0, 1e12, 0, "pictures before linear or step begins to fall, since the schedule's start"),
     INT64("optimizer", "halve-every", halve_every, 1, 1e12, 100000, "pictures between the halvings of step"),
     FLOAT("optimizer", "skip-z", skip_z, 0, 1e6, 0, "leave out steps with loss or gradient norm so many deviations above the last 128; 0: none"),
     FLOAT("loss", "huber", huber, 0, 1e6, 1, "weight of Huber on ab/100"),

@@ -68,7 +68,8 @@ static bool open_log(Run *run, GError **error)
     return run->log != NULL;
 }
 
-static TrainLoader *open_loader(Run *run, GError **error)
+// waited: for the loader before it, seconds.
+static TrainLoader *open_loader(Run *run, double waited, GError **error)
 {
     const TrainRecipe *recipe = &run->stage;
     const TrainLoaderOptions options = {
@@ -89,6 +90,7 @@ static TrainLoader *open_loader(Run *run, GError **error)
         .seed = (uint64_t)recipe->seed,
         .first_sample = (uint64_t)(run->done * train_recipe_per_step(recipe)),
         .held_back = recipe->validation,
+        .waited = waited,
     };
     return train_loader_new(run->options->set, &options, error);
 }
@@ -100,6 +102,7 @@ static bool enter_phase(Run *run, GError **error)
     TrainPhase phase = train_recipe_phase(run->recipe, run->done);
     int32_t crop = train_recipe_crop(run->recipe, run->done);
     bool grown = crop != recipe->crop;
+    double waited = run->loader ? train_loader_waited(run->loader) : 0;
     if (run->step && run->phase == phase && !grown)
         return true;
     run->phase = phase;
@@ -108,11 +111,13 @@ static bool enter_phase(Run *run, GError **error)
         g_clear_pointer(&run->critic, train_critic_free);
         g_clear_pointer(&run->fake, cz_memory_free);
         g_clear_pointer(&run->loader, train_loader_free);
+        if (recipe->crop > 0)
+            printf("crops of %d pixels from here on\n", crop);
         *recipe = *run->recipe;
         recipe->crop = crop;
     }
     run->step = train_step_new(run->device, run->store, recipe, phase == TRAIN_PHASE_BOTH, error);
-    if (!run->step || (!run->loader && !(run->loader = open_loader(run, error))))
+    if (!run->step || (!run->loader && !(run->loader = open_loader(run, waited, error))))
         return false;
     if (phase == TRAIN_PHASE_GENERATOR || run->critic)
         return true;

@@ -64,10 +64,10 @@ static void toy_close(Toy *toy)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Toy, toy_close)
 
 // One run with the target `first`, `first` + 1, ...
-static TrainUpdate toy_run(Toy *toy, int64_t index, float first)
+static TrainUpdate toy_run_moment(Toy *toy, int64_t index, float first, bool fresh)
 {
     g_autoptr(GError) error = NULL;
-    const TrainMoment moment = {.rate = toy->rate, .ema = 0.9, .index = index};
+    const TrainMoment moment = {.rate = toy->rate, .ema = 0.9, .index = index, .fresh = fresh};
     TrainUpdate update = {0};
     float target[N_WEIGHTS];
     for (int i = 0; i < N_WEIGHTS; i++)
@@ -79,6 +79,11 @@ static TrainUpdate toy_run(Toy *toy, int64_t index, float first)
     g_assert_true(done);
     g_assert_no_error(error);
     return update;
+}
+
+static TrainUpdate toy_run(Toy *toy, int64_t index, float first)
+{
+    return toy_run_moment(toy, index, first, false);
 }
 
 static void toy_read(Toy *toy, const char *name, float data[N_WEIGHTS])
@@ -232,6 +237,22 @@ static void new_level_is_soon_in_line(void)
     g_test_message("%d left out", (int)skipped);
     g_assert_cmpint(skipped, >=, 1);
     g_assert_cmpint(skipped, <=, 8);
+}
+
+// Where losses or sizes change, the old ones say nothing.
+static void fresh_window_judges_nobody(void)
+{
+    g_auto(Toy) toy = {0};
+    int64_t index = 0;
+    toy_open(&toy, &skipping);
+    while (index < TRAIN_OUTLIERS_WINDOW)
+        toy_usual(&toy, index++);
+    g_assert_true(toy_run(&toy, index++, 100).outlier);
+    TrainUpdate update = toy_run_moment(&toy, index++, 100, true);
+    g_assert_false(update.outlier);
+    g_assert_cmpfloat(update.gate, ==, 1);
+    g_assert_cmpint(update.n_outliers, ==, 1);
+    g_assert_false(toy_run(&toy, index, 1000).outlier);
 }
 
 // The window lies in the store, and so in a checkpoint.
@@ -412,6 +433,7 @@ int main(int argc, char **argv)
     ADD(limits_are_mean_and_deviations);
     ADD(outlier_leaves_no_trace_but_its_count);
     ADD(new_level_is_soon_in_line);
+    ADD(fresh_window_judges_nobody);
     ADD(window_goes_on_from_the_store);
     ADD(step_of_several_runs_updates_once);
     ADD(run_that_is_not_finite_leaves_its_step_out);

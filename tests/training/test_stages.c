@@ -12,7 +12,7 @@
 static TrainRecipe staged_recipe(void)
 {
     TrainRecipe recipe = small_recipe();
-    recipe.images = 12;
+    recipe.images = 6;
     recipe.crop = 48;
     recipe.validation = 0;
     recipe.validate_every = recipe.log_every = 1000;
@@ -85,6 +85,7 @@ static void growing_crops_resume_exactly(void)
 static void all_stages_resume_exactly(void)
 {
     TrainRecipe recipe = staged_recipe();
+    recipe.images = 12;
     recipe.batch = 1;
     recipe.accumulate = 2;
     recipe.skip_z = 3;
