@@ -150,8 +150,16 @@ static const Entry *first_with(const Entry *entries, size_t n, uint32_t key)
 typedef struct {
     const TrainLook *looks;
     TrainTwin *twins;
+    size_t n_fixed;
     int max_bits;
 } Search;
+
+// Whether the first picture stays rather than the second.
+static bool comes_before(const Search *search, uint32_t first, uint32_t second)
+{
+    return second >= search->n_fixed &&
+           (first < search->n_fixed || search->looks[first].hash < search->looks[second].hash);
+}
 
 // Marks what looks like a picture, mirrored or not, and comes after it.
 static void mark(const Search *search, const Index *index, uint32_t picture, bool mirrored)
@@ -170,7 +178,7 @@ static void mark(const Search *search, const Index *index, uint32_t picture, boo
             int n_bits = __builtin_popcountll(other->bits ^ bits);
 
             if (n_bits <= search->max_bits && twin->index == TRAIN_NO_TWIN &&
-                other->hash > look->hash && correlate(look, other, mirrored))
+                comes_before(search, picture, entry->picture) && correlate(look, other, mirrored))
                 *twin = (TrainTwin){picture, n_bits};
         }
     }
@@ -189,28 +197,30 @@ static int compare_held(const void *a, const void *b)
 }
 
 // The pictures that are held back, in the order in which a growing share takes them.
-static size_t list_held(const TrainLook *looks, size_t n, double share, Held *held)
+static size_t list_held(const TrainLook *looks, size_t n, size_t n_fixed, double share, Held *held)
 {
     size_t n_held = 0;
 
-    for (size_t i = 0; i < n; i++) {
+    for (; n_held < n_fixed; n_held++)
+        held[n_held] = (Held){0, (uint32_t)n_held};
+    for (size_t i = n_fixed; i < n; i++) {
         TrainPicture picture = {.hash = looks[i].hash};
 
         if (train_picture_held_back(&picture, share))
             held[n_held++] = (Held){looks[i].hash, (uint32_t)i};
     }
-    qsort(held, n_held, sizeof *held, compare_held);
+    qsort(held + n_fixed, n_held - n_fixed, sizeof *held, compare_held);
     return n_held;
 }
 
-bool train_look_twins(const TrainLook *looks, size_t n, double held_back, int max_bits,
-                      TrainTwin *twins, GError **error)
+bool train_look_twins(const TrainLook *looks, size_t n, size_t n_fixed, double held_back,
+                      int max_bits, TrainTwin *twins, GError **error)
 {
-    const Search search = {looks, twins, CLAMP(max_bits, 0, TRAIN_LOOK_MAX_BITS)};
+    const Search search = {looks, twins, n_fixed, CLAMP(max_bits, 0, TRAIN_LOOK_MAX_BITS)};
     Index index = {NULL, n, search.max_bits + 1};
     Held *held = cz_memory_alloc(MAX(n, 1) * sizeof *held, "pictures held back", error);
     bool ok = held && build(&index, looks, error);
-    size_t n_held = ok ? list_held(looks, n, held_back, held) : 0;
+    size_t n_held = ok ? list_held(looks, n, n_fixed, held_back, held) : 0;
 
     for (size_t i = 0; i < n; i++)
         twins[i] = (TrainTwin){TRAIN_NO_TWIN, 0};

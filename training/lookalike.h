@@ -44,12 +44,13 @@ typedef struct {
 } TrainTwin;
 
 // Which of n pictures are to go, so that of those that stay none looks like one that is held back
-// at this share or any smaller one. Of two that differ in at most max_bits (0 to
+// at this share or any smaller one. Of two that correlate and differ in at most max_bits (0 to
 // TRAIN_LOOK_MAX_BITS) and of which one is held back, the one with the smaller hash, which is held
-// back first, stays. The order of the pictures changes nothing. twins: n, out. Time: n log n, and
+// back first, stays. The first n_fixed pictures are of elsewhere: held back whatever their hash,
+// and they never go. The order of the others changes nothing. twins: n, out. Time: n log n, and
 // what shares a band of bits (Norouzi, Punjani & Fleet, "Fast search in Hamming space with
 // multi-index hashing", CVPR 2012). CZ_ERROR_MEMORY.
-bool train_look_twins(const TrainLook *looks, size_t n, double held_back, int max_bits,
-                      TrainTwin *twins, GError **error);
+bool train_look_twins(const TrainLook *looks, size_t n, size_t n_fixed, double held_back,
+                      int max_bits, TrainTwin *twins, GError **error);
 
 G_END_DECLS

@@ -28,6 +28,7 @@ typedef struct {
     TrainSetWriter *writer;
     GHashTable *hashes; // of the pictures taken, to their place among them
     GArray *taken;
+    GArray *unlike; // of Taken, too: pictures of which none in the set may be a near-duplicate
     GStringChunk *names;
     size_t n; // pictures told of
 } Prepare;
@@ -155,13 +156,46 @@ static bool visit(void *user, const TrainCandidate *candidate, GError **error)
     return ok;
 }
 
+// What cannot be read there can have no duplicate.
+static bool visit_unlike(void *user, const TrainCandidate *candidate, GError **error)
+{
+    Prepare *prepare = user;
+    const TrainDecodeParams decode = {.short_side = prepare->params->side};
+    Taken other = {.name = g_string_chunk_insert(prepare->names, candidate->name)};
+    g_autoptr(GError) problem = NULL;
+    TrainPhoto photo;
+    bool ok;
+
+    if (candidate->problem)
+        return TRUE;
+    if (!train_decode_memory(&photo, candidate->bytes, candidate->n_bytes, candidate->name, &decode,
+                             &problem)) {
+        if (!g_error_matches(problem, CZ_ERROR, CZ_ERROR_MEMORY))
+            return TRUE;
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return FALSE;
+    }
+    const TrainPicture picture = {photo.width, photo.height, 0, other.name, photo.rgb};
+    ok = train_look_make(&other.look, &picture, error);
+    if (ok)
+        g_array_append_val(prepare->unlike, other);
+    train_photo_clear(&photo);
+    return ok;
+}
+
 // ---- near-duplicates ----------------------------------------------------------------------------
 
-static void tell_near(Prepare *prepare, const Taken *taken, const Taken *twin, int n_bits)
+// twin: its number among the looks.
+static void tell_near(Prepare *prepare, const Taken *taken, const TrainTwin *twin)
 {
     TrainVerdict verdict = prepare->params->keep_near ? TRAIN_NEAR_TAKEN : TRAIN_NEAR;
-    g_autofree char *detail = g_strdup_printf(
-        "looks like '%s', which is held back: %d of 64 bits differ", twin->name, n_bits);
+    guint n_unlike = prepare->unlike->len;
+    bool here = twin->index >= n_unlike;
+    const Taken *other = here ? &g_array_index(prepare->taken, Taken, twin->index - n_unlike)
+                              : &g_array_index(prepare->unlike, Taken, twin->index);
+    g_autofree char *detail =
+        g_strdup_printf("looks like '%s', which is %s: %d of 64 bits differ", other->name,
+                        here ? "held back" : "not to be trained on", twin->n_bits);
 
     prepare->counts->n[TRAIN_TAKEN]--;
     prepare->counts->n[verdict]++;
@@ -171,6 +205,7 @@ static void tell_near(Prepare *prepare, const Taken *taken, const Taken *twin, i
         prepare->params->report(prepare->params->user, taken->number, taken->name, verdict, detail);
 }
 
+// twins: of the pictures taken.
 static void judge_twins(Prepare *prepare, const TrainTwin *twins, bool *keep)
 {
     const Taken *taken = (const Taken *)prepare->taken->data;
@@ -180,29 +215,38 @@ static void judge_twins(Prepare *prepare, const TrainTwin *twins, bool *keep)
 
         keep[i] = twins[i].index == TRAIN_NO_TWIN || prepare->params->keep_near;
         if (twins[i].index != TRAIN_NO_TWIN)
-            tell_near(prepare, &taken[i], &taken[twins[i].index], twins[i].n_bits);
+            tell_near(prepare, &taken[i], &twins[i]);
         prepare->counts->n_held_back +=
             keep[i] && train_picture_held_back(&picture, prepare->params->held_back);
     }
 }
 
+static void list_looks(const Prepare *prepare, TrainLook *looks)
+{
+    for (guint i = 0; i < prepare->unlike->len; i++)
+        *looks++ = g_array_index(prepare->unlike, Taken, i).look;
+    for (guint i = 0; i < prepare->taken->len; i++)
+        *looks++ = g_array_index(prepare->taken, Taken, i).look;
+}
+
 // Of pictures on both sides of the split that look alike, one goes again.
 static bool part_twins(Prepare *prepare, GError **error)
 {
-    guint n = prepare->taken->len;
-    TrainLook *looks = cz_memory_alloc(MAX(n, 1) * sizeof *looks, "looks of pictures", error);
+    const TrainPrepareParams *params = prepare->params;
+    size_t n_unlike = prepare->unlike->len, n = n_unlike + prepare->taken->len;
+    TrainLook *looks = cz_memory_alloc(n * sizeof *looks, "looks of pictures", error);
     TrainTwin *twins =
-        looks ? cz_memory_alloc(MAX(n, 1) * sizeof *twins, "pictures that look alike", error)
-              : NULL;
-    g_autofree bool *keep = g_new(bool, n + 1);
-    bool ok;
+        looks ? cz_memory_alloc(n * sizeof *twins, "pictures that look alike", error) : NULL;
+    g_autofree bool *keep = g_new(bool, prepare->taken->len);
+    bool ok = twins != NULL;
 
-    for (guint i = 0; twins && i < n; i++)
-        looks[i] = g_array_index(prepare->taken, Taken, i).look;
-    ok = twins && train_look_twins(looks, n, prepare->params->held_back, prepare->params->near_bits,
-                                   twins, error);
     if (ok) {
-        judge_twins(prepare, twins, keep);
+        list_looks(prepare, looks);
+        ok = train_look_twins(looks, n, n_unlike, params->held_back, params->near_bits, twins,
+                              error);
+    }
+    if (ok) {
+        judge_twins(prepare, twins + n_unlike, keep);
         ok = prepare->counts->n[TRAIN_NEAR] == 0 ||
              train_set_writer_keep(prepare->writer, keep, error);
     }
@@ -213,11 +257,14 @@ static bool part_twins(Prepare *prepare, GError **error)
 
 static bool fill(Prepare *prepare, const char *const *paths, size_t n_paths, GError **error)
 {
-    if (!train_list_visit(paths, n_paths, visit, prepare, error))
+    const TrainPrepareParams *params = prepare->params;
+
+    if (!train_list_visit(params->unlike, params->n_unlike, visit_unlike, prepare, error) ||
+        !train_list_visit(paths, n_paths, visit, prepare, error))
         return FALSE;
     if (prepare->taken->len == 0) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT,
-                    "no picture in colour was found; '%s' is not written", prepare->params->out);
+                    "no picture in colour was found; '%s' is not written", params->out);
         return FALSE;
     }
     return part_twins(prepare, error) && train_set_writer_finish(prepare->writer, error);
@@ -237,11 +284,13 @@ bool train_prepare_set(const TrainPrepareParams *params, const char *const *path
         return FALSE;
     prepare.hashes = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     prepare.taken = g_array_new(FALSE, FALSE, sizeof(Taken));
+    prepare.unlike = g_array_new(FALSE, FALSE, sizeof(Taken));
     prepare.names = g_string_chunk_new(1 << 14);
     ok = fill(&prepare, paths, n_paths, error);
     train_set_writer_free(prepare.writer);
     g_hash_table_unref(prepare.hashes);
     g_array_unref(prepare.taken);
+    g_array_unref(prepare.unlike);
     g_string_chunk_free(prepare.names);
     return ok;
 }
@@ -249,7 +298,7 @@ bool train_prepare_set(const TrainPrepareParams *params, const char *const *path
 // ---- the subcommand -----------------------------------------------------------------------------
 
 typedef struct {
-    char *out, *report, *near;
+    char *out, *report, *near, **unlike;
     int side, near_bits;
     double held_back;
     gboolean verbose;
@@ -297,13 +346,16 @@ static int run(const Arguments *arguments, char **paths, size_t n_paths)
 {
     g_autoptr(TrainReport) rows = train_report_new();
     Teller teller = {rows, arguments->verbose, g_log_writer_supports_color(2), 0};
-    const TrainPrepareParams params = {.out = arguments->out,
-                                       .side = arguments->side,
-                                       .report = report,
-                                       .user = &teller,
-                                       .near_bits = arguments->near_bits,
-                                       .held_back = arguments->held_back,
-                                       .keep_near = g_strcmp0(arguments->near, "keep") == 0};
+    const TrainPrepareParams params = {
+        .out = arguments->out,
+        .side = arguments->side,
+        .report = report,
+        .user = &teller,
+        .near_bits = arguments->near_bits,
+        .held_back = arguments->held_back,
+        .keep_near = g_strcmp0(arguments->near, "keep") == 0,
+        .unlike = (const char *const *)arguments->unlike,
+        .n_unlike = arguments->unlike ? g_strv_length(arguments->unlike) : 0};
     GError *error = NULL;
     TrainPrepareCounts counts;
     bool ok = train_prepare_set(&params, (const char *const *)paths, n_paths, &counts, &error);
@@ -359,6 +411,9 @@ int train_prepare(int argc, char **argv)
     TrainRecipe recipe;
     train_recipe_init(&recipe);
     Arguments a = {.side = 256, .near_bits = 5, .held_back = recipe.validation};
+    g_autofree char *share_help =
+        g_strdup_printf("Share that the recipe will hold back, its data.validation, at most (%g)",
+                        recipe.validation);
     const GOptionEntry entries[] = {
         {"out", 'o', 0, G_OPTION_ARG_FILENAME, &a.out, "The set to write", "SET"},
         {"side", 0, 0, G_OPTION_ARG_INT, &a.side,
@@ -367,10 +422,13 @@ int train_prepare(int argc, char **argv)
          "Write what was left out and why: CSV, or JSON if FILE ends in .json", "FILE"},
         {"near-duplicates", 0, 0, G_OPTION_ARG_STRING, &a.near,
          "What to do with pictures that look like one held back: drop (default) or keep", "WHAT"},
+        {"unlike", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &a.unlike,
+         "Photographs to validate with that lie elsewhere: what looks like one of them goes, too "
+         "(may be repeated)",
+         "PATH"},
         {"near-bits", 0, 0, G_OPTION_ARG_INT, &a.near_bits,
          "Pictures look alike if so many of 64 bits differ at most (5)", "N"},
-        {"validation", 0, 0, G_OPTION_ARG_DOUBLE, &a.held_back,
-         "Share that the recipe will hold back, its data.validation, at most (0.02)", "SHARE"},
+        {"validation", 0, 0, G_OPTION_ARG_DOUBLE, &a.held_back, share_help, "SHARE"},
         {"verbose", 'v', 0, G_OPTION_ARG_NONE, &a.verbose,
          "Name every picture and what became of it", NULL},
         {NULL},
@@ -382,5 +440,6 @@ int train_prepare(int argc, char **argv)
     g_free(a.out);
     g_free(a.report);
     g_free(a.near);
+    g_strfreev(a.unlike);
     return status;
 }

@@ -44,6 +44,9 @@ typedef struct {
     int near_bits;
     double held_back;
     bool keep_near;
+    // Pictures (paths as for the set) of which the set is to hold no near-duplicate, either.
+    const char *const *unlike;
+    size_t n_unlike;
 } TrainPrepareParams;
 
 typedef struct {

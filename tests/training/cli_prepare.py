@@ -110,6 +110,13 @@ def near_duplicates_across_the_split_are_told_and_go():
     check("%d pictures taken, 0 left out" % (2 * N) in out, out)
     check(len(json.loads(read("n.json"))["pictures"]) == expected, "those kept are told")
     check(len(read("n.set")) > size + expected * SIDE * SIDE * 3, "they were not kept")
+    # Validation photographs of one's own: the copy goes, and so does what looks like it.
+    out = succeed("prepare", "--out", "n.set", "--report", "n.json", "--validation", "0", "--unlike",
+                  "pairs/00.png", "--unlike", "pairs/05.png", "pairs")
+    check("%d pictures taken, 4 left out" % (2 * N - 4) in out, out)
+    rows = json.loads(read("n.json"))["pictures"]
+    check(all("not to be trained on" in row["reason"] for row in rows), rows)
+    fail(1, "nowhere", "prepare", "--out", "n.set", "--unlike", "nowhere", "pairs")
 
 
 def bug_08_validation_looks_at_held_out_pictures_as_they_are():

@@ -69,7 +69,7 @@ static void equal_bits_are_not_enough(void)
     g_assert_cmphex(looks[0].bits, ==, UINT64_MAX);
     g_assert_cmphex(looks[1].bits, ==, UINT64_MAX);
     g_assert_cmphex(looks[2].bits, ==, 0);
-    g_assert_true(train_look_twins(looks, 3, 1, 0, twins, NULL));
+    g_assert_true(train_look_twins(looks, 3, 0, 1, 0, twins, NULL));
     g_assert_cmpuint(twins[0].index, ==, TRAIN_NO_TWIN);
     g_assert_cmpuint(twins[1].index, ==, TRAIN_NO_TWIN); // rows of another brightness
     g_assert_cmpuint(twins[2].index, ==, 0);             // the same, mirrored
@@ -143,13 +143,40 @@ static void no_pair_is_missed_and_none_goes_in_vain(void)
     for (int max_bits = 0; max_bits <= TRAIN_LOOK_MAX_BITS; max_bits++) {
         int n_twins = 0;
 
-        g_assert_true(train_look_twins(looks, N, 0.2, max_bits, twins, NULL));
+        g_assert_true(train_look_twins(looks, N, 0, 0.2, max_bits, twins, NULL));
         expect_parted(looks, twins, N, max_bits);
         for (size_t i = 0; i < N; i++)
             n_twins += twins[i].index != TRAIN_NO_TWIN;
         g_test_message("%d bits: %d of %d go", max_bits, n_twins, N);
         g_assert_cmpint(n_twins, >, 20); // a fifth of 600 / 3 copies, if they differ in nothing
     }
+}
+
+static void what_is_of_elsewhere_stays_and_sends_away_all_that_look_so(void)
+{
+    enum { N = 400, FIXED = 60 };
+    TrainLook looks[N];
+    TrainTwin twins[N];
+    int n_gone = 0;
+
+    make_looks(looks, N, 11);
+    for (size_t i = 0; i < FIXED; i++)
+        looks[i].hash = UINT64_MAX; // means nothing
+    g_assert_true(train_look_twins(looks, N, FIXED, 0, 5, twins, NULL));
+    for (size_t i = 0; i < FIXED; i++)
+        g_assert_cmpuint(twins[i].index, ==, TRAIN_NO_TWIN);
+    for (size_t i = FIXED; i < N; i++) {
+        bool near = false;
+
+        for (size_t k = 0; k < FIXED; k++)
+            near = near || apart(&looks[k], &looks[i]) <= 5;
+        g_assert_cmpint(twins[i].index != TRAIN_NO_TWIN, ==, near);
+        if (near)
+            g_assert_cmpuint(twins[i].index, <, FIXED);
+        n_gone += near;
+    }
+    g_test_message("%d of %d go", n_gone, N - FIXED);
+    g_assert_cmpint(n_gone, >, 5);
 }
 
 static void order_changes_nothing(void)
@@ -161,8 +188,8 @@ static void order_changes_nothing(void)
     make_looks(looks, N, 5);
     for (size_t i = 0; i < N; i++)
         turned[i] = looks[N - 1 - i];
-    g_assert_true(train_look_twins(looks, N, 0.3, 5, twins, NULL));
-    g_assert_true(train_look_twins(turned, N, 0.3, 5, others, NULL));
+    g_assert_true(train_look_twins(looks, N, 0, 0.3, 5, twins, NULL));
+    g_assert_true(train_look_twins(turned, N, 0, 0.3, 5, others, NULL));
     for (size_t i = 0; i < N; i++) {
         uint32_t other = others[N - 1 - i].index;
 
@@ -177,10 +204,10 @@ static void nothing_held_back_lets_all_stay(void)
     TrainTwin twins[N];
 
     make_looks(looks, N, 5);
-    g_assert_true(train_look_twins(looks, N, 0, 16, twins, NULL));
+    g_assert_true(train_look_twins(looks, N, 0, 0, 16, twins, NULL));
     for (size_t i = 0; i < N; i++)
         g_assert_cmpuint(twins[i].index, ==, TRAIN_NO_TWIN);
-    g_assert_true(train_look_twins(looks, 0, 0.5, 5, twins, NULL));
+    g_assert_true(train_look_twins(looks, 0, 0, 0.5, 5, twins, NULL));
 }
 
 // All against all would be 5,000,000,000 comparisons, some 10 s.
@@ -192,7 +219,7 @@ static void a_hundred_thousand_take_no_time(void)
 
     make_looks(looks, N, 7);
     int64_t begin = g_get_monotonic_time();
-    g_assert_true(train_look_twins(looks, N, 0.02, 5, twins, NULL));
+    g_assert_true(train_look_twins(looks, N, 0, 0.02, 5, twins, NULL));
     double seconds = (double)(g_get_monotonic_time() - begin) * 1e-6;
     g_test_message("%.3f s", seconds);
     g_assert_cmpfloat(seconds, <, 3); // of which the index takes 0.3
@@ -301,6 +328,29 @@ static int compare_texts(gconstpointer a, gconstpointer b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+static void what_looks_like_pictures_elsewhere_goes(void)
+{
+    g_auto(Bench) bench = bench_new();
+    g_auto(Folder) elsewhere = folder_new();
+    g_autofree char *broken = folder_file(&elsewhere, "broken.png");
+    const char *const unlike[] = {elsewhere.path};
+
+    for (uint64_t i = 0; i < 6; i++) {
+        g_autofree char *name = g_strdup_printf("%d.png", (int)i);
+
+        put_cells(&bench.folder, name, i, 0);
+        if (i % 3 == 0)
+            put_cells(&elsewhere, name, i, 1 + (int)(i % 2));
+    }
+    g_assert_true(g_file_set_contents(broken, "x", 1, NULL));
+    bench.params = (TrainPrepareParams){.near_bits = 5, .unlike = unlike, .n_unlike = 1};
+    g_assert_true(prepare_folder(&bench, 256));
+    expect_counts(&bench, (const size_t[TRAIN_VERDICTS]){[TRAIN_TAKEN] = 4, [TRAIN_NEAR] = 2});
+    expect_line(&bench, "0.png: like one that is held back (looks like '");
+    expect_line(&bench, "3.png: like one that is held back (looks like '");
+    g_assert_cmpuint(cz_memory_now(), ==, 0);
+}
+
 // Hashes of what a set holds back at 0.5, sorted, as text.
 static char *held_of(const char *path)
 {
@@ -368,10 +418,12 @@ int main(int argc, char **argv)
     ADD(hash_compares_neighbours);
     ADD(equal_bits_are_not_enough);
     ADD(no_pair_is_missed_and_none_goes_in_vain);
+    ADD(what_is_of_elsewhere_stays_and_sends_away_all_that_look_so);
     ADD(order_changes_nothing);
     ADD(nothing_held_back_lets_all_stay);
     ADD(a_hundred_thousand_take_no_time);
     ADD(near_duplicates_of_held_back_pictures_go);
+    ADD(what_looks_like_pictures_elsewhere_goes);
     ADD(near_duplicates_are_kept_if_asked_for);
     ADD(bug_07_split_hangs_on_no_order);
     return g_test_run();
