@@ -121,6 +121,21 @@ static void it_is_the_same_both_ways_and_in_any_order(void)
     }
 }
 
+// A dead value comes first: what has no variance must not end the factorization.
+static void values_that_never_change_do_not_matter(void)
+{
+    enum { N = 60, D = 6 };
+    g_autofree float *a = make(N, D, 3), *b = make(N, D, 4);
+    float wide[2][N * (D + 1)];
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j <= D; j++) {
+            wide[0][i * (D + 1) + j] = j > 0 ? a[i * D + j - 1] : 5;
+            wide[1][i * (D + 1) + j] = j > 0 ? b[i * D + j - 1] : 5;
+        }
+    double expected = distance(a, N, b, N, D);
+    expect("dead value", distance(wide[0], N, wide[1], N, D + 1), expected, 1e-6 * expected);
+}
+
 static void one_row_has_no_covariance(void)
 {
     g_autofree float *a = make(3, 4, 1);
@@ -137,6 +152,7 @@ int main(int argc, char **argv)
     ADD(a_scaled_set_is_where_the_formula_says);
     ADD(two_values_agree_with_the_closed_form);
     ADD(it_is_the_same_both_ways_and_in_any_order);
+    ADD(values_that_never_change_do_not_matter);
     ADD(one_row_has_no_covariance);
     return g_test_run();
 }
