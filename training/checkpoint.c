@@ -2,7 +2,11 @@
 // Two checkpoints that take turns, and the weights file.
 #include "checkpoint.h"
 
+#include <math.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <glib/gstdio.h>
 
 #include <cz/error.h>
 
@@ -16,15 +20,21 @@
 #define KEY_SET    "train.set-hash"
 #define KEY_SERIAL "train.serial"
 #define KEY_LOG    "train.log"
+#define KEY_WATCH  "train.watch"
+#define KEY_CLEAN  "train.clean"
+
+#define KEY_BEST  "colorize.best"
+#define KEY_SCORE "colorize.best_score"
 
 void train_progress_clear(TrainProgress *progress)
 {
     g_clear_pointer(&progress->log, g_free);
+    g_clear_pointer(&progress->watch, g_free);
     progress->step = 0;
 }
 
-// [run] is about logging, and [model]'s words go into the weights alone: neither decides what is
-// learned.
+// [run] is about logging, [watch] about emergencies, and [model]'s words go into the weights alone:
+// none decides what is learned.
 static char *learning_hash(const TrainRecipe *recipe)
 {
     TrainRecipe bare = *recipe, fresh;
@@ -32,7 +42,8 @@ static char *learning_hash(const TrainRecipe *recipe)
     size_t n;
     const TrainKey *keys = train_recipe_keys(&n);
     for (size_t i = 0; i < n; i++)
-        if (strcmp(keys[i].section, "run") == 0 || strcmp(keys[i].section, "model") == 0)
+        if (strcmp(keys[i].section, "run") == 0 || strcmp(keys[i].section, "watch") == 0 ||
+            strcmp(keys[i].section, "model") == 0)
             memcpy((char *)&bare + keys[i].offset, (char *)&fresh + keys[i].offset, keys[i].size);
     return train_recipe_hash(&bare);
 }
@@ -84,6 +95,9 @@ bool train_checkpoint_save(const char *folder, CzStore *store, const TrainRecipe
     put_number(writer, KEY_SERIAL, MAX(first, second) + 1);
     if (progress->log)
         cz_model_writer_meta(writer, KEY_LOG, progress->log);
+    if (progress->watch)
+        cz_model_writer_meta(writer, KEY_WATCH, progress->watch);
+    put_number(writer, KEY_CLEAN, progress->clean);
     cz_model_writer_meta(writer, KEY_RECIPE, text);
     cz_model_writer_meta(writer, KEY_HASH, hash);
     cz_model_writer_meta(writer, KEY_SET, pictures);
@@ -144,6 +158,19 @@ static void tell_precision(const CzModelFile *file, const TrainRecipe *recipe, c
                             before ? before : "", before ? "; " : "", bf16, recipe->bf16);
 }
 
+static bool load(CzStore *store, const CzModelFile *file, const TrainRecipe *recipe, uint64_t set,
+                 TrainProgress *progress, GError **error)
+{
+    if (!check_recipe(file, recipe, error) || !check_set(file, set, error) ||
+        !cz_store_load(store, file, error))
+        return false;
+    progress->step = number_of(file, KEY_STEP, -1);
+    progress->log = g_strdup(cz_model_file_meta(file, KEY_LOG));
+    progress->watch = g_strdup(cz_model_file_meta(file, KEY_WATCH));
+    progress->clean = number_of(file, KEY_CLEAN, 0);
+    return true;
+}
+
 bool train_checkpoint_load(const char *folder, CzStore *store, const TrainRecipe *recipe,
                            uint64_t set, TrainProgress *progress, char **note, GError **error)
 {
@@ -164,13 +191,9 @@ bool train_checkpoint_load(const char *folder, CzStore *store, const TrainRecipe
         g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "there is no sound checkpoint in %s%s%s", folder,
                     *note ? ": " : "", *note ? *note : "");
     else
-        done = check_recipe(files[newest], recipe, error) && check_set(files[newest], set, error) &&
-               cz_store_load(store, files[newest], error);
-    progress->step = number_of(files[newest], KEY_STEP, -1);
-    if (done) {
-        progress->log = g_strdup(cz_model_file_meta(files[newest], KEY_LOG));
+        done = load(store, files[newest], recipe, set, progress, error);
+    if (done)
         tell_precision(files[newest], recipe, note);
-    }
     for (int i = 0; i < N_SLOTS; i++) {
         cz_model_file_free(files[i]);
         g_clear_error(&errors[i]);
@@ -182,8 +205,91 @@ bool train_checkpoint_load(const char *folder, CzStore *store, const TrainRecipe
 static const char *const outputs[] = {"a*b*/100 at full size", "a*b*/100 at half size",
                                       "a*b*/100 at quarter size"};
 
-bool train_weights_save(const char *path, CzStore *store, const TrainRecipe *recipe, int64_t step,
-                        GError **error)
+// ---- checkpoints that stay ----------------------------------------------------------------------
+
+// path under another name. A link costs no space, but not every file system has them.
+static bool duplicate(const char *path, const char *name, GError **error)
+{
+    g_autofree char *temporary = g_strconcat(name, ".new", NULL);
+    g_unlink(temporary);
+    if (link(path, temporary) == 0) {
+        if (g_rename(temporary, name) == 0) {
+            g_unlink(temporary); // renaming a link to itself does nothing
+            return true;
+        }
+        g_unlink(temporary);
+    }
+    g_autoptr(GError) local = NULL;
+    g_autoptr(GMappedFile) file = g_mapped_file_new(path, FALSE, &local);
+    if (file)
+        return cz_file_replace(name, g_mapped_file_get_contents(file),
+                               g_mapped_file_get_length(file), error);
+    g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "cannot read %s: %s", path, local->message);
+    return false;
+}
+
+// Newer and older of the two slots; a slot without a sound checkpoint has serial -1.
+typedef struct {
+    int slot;
+    int64_t serial, step;
+    bool clean;
+} SlotInfo;
+
+static void look_at_slots(const char *folder, SlotInfo *newest, SlotInfo *other)
+{
+    SlotInfo infos[N_SLOTS];
+    for (int i = 0; i < N_SLOTS; i++) {
+        CzModelFile *file = NULL;
+        infos[i].slot = i;
+        infos[i].serial = slot_serial(folder, i, &file, NULL);
+        infos[i].step = number_of(file, KEY_STEP, -1);
+        infos[i].clean = number_of(file, KEY_CLEAN, 0);
+        cz_model_file_free(file);
+    }
+    *newest = infos[infos[0].serial > infos[1].serial ? 0 : 1];
+    *other = infos[1 - newest->slot];
+}
+
+bool train_checkpoint_settle(const char *folder, GError **error)
+{
+    g_autofree char *good = g_build_filename(folder, "good.safetensors", NULL);
+    SlotInfo newest, other;
+    look_at_slots(folder, &newest, &other);
+    if (newest.serial < 0 || !newest.clean)
+        return true;
+    // After a rollback the other one may be of the time that was taken back.
+    bool tested = other.serial >= 0 && other.clean && other.step < newest.step;
+    if (!tested && g_file_test(good, G_FILE_TEST_EXISTS))
+        return true;
+    g_autofree char *path = slot_path(folder, tested ? other.slot : newest.slot);
+    return duplicate(path, good, error);
+}
+
+bool train_checkpoint_load_good(const char *folder, CzStore *store, const TrainRecipe *recipe,
+                                uint64_t set, TrainProgress *progress, GError **error)
+{
+    g_autofree char *path = g_build_filename(folder, "good.safetensors", NULL);
+    g_autoptr(CzModelFile) file = cz_model_file_open(path, error);
+    *progress = (TrainProgress){.step = -1};
+    return file && load(store, file, recipe, set, progress, error);
+}
+
+bool train_checkpoint_keep(const char *folder, GError **error)
+{
+    SlotInfo newest, other;
+    look_at_slots(folder, &newest, &other);
+    g_autofree char *name = g_strdup_printf("step-%" G_GINT64_FORMAT ".safetensors", newest.step);
+    g_autofree char *kept = g_build_filename(folder, name, NULL),
+                    *path = slot_path(folder, newest.slot);
+    return duplicate(path, kept, error);
+}
+
+// ---- weights ------------------------------------------------------------------------------------
+
+typedef const char *Meta[2];
+
+static bool save_weights(const char *path, CzStore *store, const TrainRecipe *recipe, int64_t step,
+                         const Meta *more, size_t n_more, GError **error)
 {
     g_autoptr(CzModelWriter) writer = cz_model_writer_new();
     CzGeneratorParams network = train_recipe_generator(recipe);
@@ -206,6 +312,48 @@ bool train_weights_save(const char *path, CzStore *store, const TrainRecipe *rec
     };
     for (size_t i = 0; i < G_N_ELEMENTS(meta); i++)
         cz_model_writer_meta(writer, meta[i][0], meta[i][1]);
+    for (size_t i = 0; i < n_more; i++)
+        cz_model_writer_meta(writer, more[i][0], more[i][1]);
     return cz_store_save(store, writer, TRAIN_EMA, true, CZ_F16, error) &&
            cz_model_writer_commit(writer, path, error);
+}
+
+bool train_weights_save(const char *path, CzStore *store, const TrainRecipe *recipe, int64_t step,
+                        GError **error)
+{
+    return save_weights(path, store, recipe, step, NULL, 0, error);
+}
+
+int train_best_sign(const char *metric)
+{
+    static const struct {
+        const char *name;
+        int sign;
+    } metrics[] = {{"gain", 1}, {"delta-e", -1}, {"loss", -1}};
+    for (size_t i = 0; i < G_N_ELEMENTS(metrics); i++)
+        if (strcmp(metric, metrics[i].name) == 0)
+            return metrics[i].sign;
+    return 0;
+}
+
+static bool is_better(const char *path, const char *metric, double score)
+{
+    g_autoptr(CzModelFile) file = cz_model_file_open(path, NULL);
+    const char *name = file ? cz_model_file_meta(file, KEY_BEST) : NULL;
+    const char *best = file ? cz_model_file_meta(file, KEY_SCORE) : NULL;
+    if (!best || g_strcmp0(name, metric) != 0)
+        return true;
+    return train_best_sign(metric) * (score - g_ascii_strtod(best, NULL)) > 0;
+}
+
+bool train_weights_save_best(const char *folder, CzStore *store, const TrainRecipe *recipe,
+                             int64_t step, double score, GError **error)
+{
+    g_autofree char *path = g_build_filename(folder, "best.safetensors", NULL);
+    char number[G_ASCII_DTOSTR_BUF_SIZE];
+    const Meta more[] = {{KEY_BEST, recipe->best}, {KEY_SCORE, number}};
+    if (!isfinite(score) || !is_better(path, recipe->best, score))
+        return true;
+    g_ascii_dtostr(number, sizeof number, score);
+    return save_weights(path, store, recipe, step, more, G_N_ELEMENTS(more), error);
 }

@@ -8,6 +8,7 @@
 
 #include <cz/error.h>
 
+#include "checkpoint.h"
 #include "gan.h"
 #include "losses.h"
 #include "optimizer.h"
@@ -115,6 +116,20 @@ static const TrainKey keys[] = {
     INT("run", "validate-every", validate_every, 1, 1000000000, 500, "steps between validations"),
     INT("run", "log-every", log_every, 1, 1000000000, 20, "steps between lines of the log"),
     INT("run", "sheet-pictures", sheet_pictures, 0, 64, 8, "pictures on the sample sheet; 0: no sheet"),
+    INT("run", "sheet-every", sheet_every, 0, 1000000000, 0, "steps between sample sheets; 0: at validations"),
+    INT("run", "keep-sheets", keep_sheets, 0, 1000000000, 100, "so many of the newest stay in sheets/"),
+    INT("run", "keep-every", keep_every, 0, 1000000000, 0, "steps between checkpoints that stay; 0: none"),
+    TEXT("run", "best", best, "gain", "best.safetensors by this: gain, delta-e or loss; empty: none"),
+    INT("watch", "on", watch, 0, 1, 1, "1: alarms roll the run back and lower its rates"),
+    INT("watch", "grace", watch_grace, 0, 1000000000, 300, "steps after a start, a new phase or a rollback without alarms"),
+    INT("watch", "patience", watch_patience, 1, 1000000, 100, "steps that must show a sign before it is an alarm"),
+    INT("watch", "not-finite", watch_not_finite, 1, 1000000, 20, "steps in a row without a number that are an alarm"),
+    FLOAT("watch", "deviations", watch_deviations, 0, 1e6, 8, "loss above its mean, in standard deviations; 0: not watched"),
+    FLOAT("watch", "critic", watch_critic, 0, 1, 0.02, "critic's loss over that of guessing, below which it wins; 0: not watched"),
+    FLOAT("watch", "collapse", watch_collapse, 0, 1, 0.25, "spread of color over its best, below which it collapses; 0: not watched"),
+    FLOAT("watch", "runaway", watch_runaway, 0, 1e6, 4, "spread of color over the truth's, above which it runs away; 0: not watched"),
+    FLOAT("watch", "rate-factor", watch_rate_factor, 0, 1, 0.5, "on the rates at a rollback"),
+    INT("watch", "max-rollbacks", watch_max_rollbacks, 0, 1000000, 3, "the next alarm ends the run"),
     TEXT("model", "title", title, "photo", "name of the weights"),
     TEXT("model", "working-sizes", working_sizes, "192", "short sides that the network works at, averaged"),
     TEXT("model", "training-set", training_set, "", "what it was trained on, in words"),
@@ -331,6 +346,8 @@ bool train_recipe_check(const TrainRecipe *recipe, GError **error)
     else if (recipe->gan > 0 && !critic_fits_all(recipe, &sizes))
         wrong = "the critic's patches are larger than the crops: fewer gan.layers or gan.scales, "
                 "or larger crops";
+    else if (*recipe->best && train_best_sign(recipe->best) == 0)
+        wrong = "run.best is none of gain, delta-e, loss";
     else
         wrong = wrong_name(recipe);
     if (wrong)

@@ -55,6 +55,11 @@ typedef struct {
     // [run]
     double checkpoint_minutes;
     int32_t bf16, validate_every, log_every, sheet_pictures; // steps, steps, pictures
+    int32_t keep_every, sheet_every, keep_sheets;            // steps, steps, sheets
+    char best[32];                                           // metric of best.safetensors
+    // [watch] (watch.h)
+    int32_t watch, watch_grace, watch_patience, watch_not_finite, watch_max_rollbacks;
+    double watch_deviations, watch_critic, watch_collapse, watch_runaway, watch_rate_factor;
     // [model]: written into the weights file
     char working_sizes[128], training_set[512], licence[256], title[128];
 } TrainRecipe;

@@ -3,8 +3,10 @@
 #include "run.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <glib/gstdio.h>
 
@@ -12,19 +14,24 @@
 #include <cz/memory.h>
 
 #include "checkpoint.h"
+#include "gamut.h"
 #include "gan.h"
 #include "loader.h"
+#include "lock.h"
 #include "log.h"
 #include "schedule.h"
 #include "step.h"
 #include "validate.h"
+#include "watch.h"
 
-// So many steps in a row that are not finite are no outliers.
+// So many steps in a row that are not finite are no outliers, where no alarm watches.
 #define MAX_SKIPPED 20
 
 typedef struct {
     const TrainRunOptions *options;
-    const TrainRecipe *recipe;
+    const TrainRecipe *recipe; // scaled
+    TrainRecipe scaled;        // the options' with rates as rollbacks have left them
+    int lock;                  // descriptor; -1: none
     CzEngineDevice *device;
     CzStore *store;
     TrainPhase phase;
@@ -34,8 +41,11 @@ typedef struct {
     float *fake;         // the generator's color, for the critic
     TrainLoader *loader;
     TrainLog *log;
-    int64_t first, done, steps; // first: where this process began
-    int64_t skipped;            // steps in a row without an update
+    int64_t done, steps;
+    int64_t ran;     // steps of this process
+    int64_t skipped; // steps in a row without an update
+    float gamut;     // of the last line's step
+    TrainWatch watch;
     double began, saved;        // seconds
     TrainProgress progress;     // of the checkpoint that it went on from
     TrainCriticScalars verdict; // of the step
@@ -56,13 +66,13 @@ static char *in_folder(const Run *run, const char *name)
 static bool open_log(Run *run, GError **error)
 {
     g_autofree char *recipe_path = in_folder(run, "recipe.conf");
-    g_autofree char *text = train_recipe_text(run->recipe);
+    g_autofree char *text = train_recipe_text(run->options->recipe);
     if (!cz_file_replace(recipe_path, text, strlen(text), error))
         return false;
     const char *state = run->progress.log ? run->progress.log : "";
     const TrainLogOptions options = {.folder = run->options->folder,
                                      .steps = run->steps,
-                                     .batch = run->recipe->batch,
+                                     .batch = (int32_t)train_recipe_per_step(run->recipe),
                                      .state = run->options->resume ? state : NULL};
     run->log = train_log_new(&options, error);
     return run->log != NULL;
@@ -136,6 +146,24 @@ static bool start_store(Run *run, GError **error)
             train_classes_measure(run->store, run->options->set, recipe->validation, error));
 }
 
+static void scale_rates(Run *run)
+{
+    const TrainRecipe *recipe = run->options->recipe;
+    run->scaled.rate = run->stage.rate = recipe->rate * run->watch.rate_factor;
+    run->scaled.critic_rate = run->stage.critic_rate =
+        recipe->critic_rate * run->watch.critic_factor;
+}
+
+// A new run takes nothing over from an old one whose checkpoints are gone.
+static bool begin(Run *run, GError **error)
+{
+    g_autofree char *good = in_folder(run, "good.safetensors"),
+                    *best = in_folder(run, "best.safetensors");
+    g_unlink(good);
+    g_unlink(best);
+    return start_store(run, error);
+}
+
 static bool set_up(Run *run, GError **error)
 {
     const TrainRunOptions *options = run->options;
@@ -145,20 +173,25 @@ static bool set_up(Run *run, GError **error)
                     g_strerror(errno));
         return false;
     }
+    run->lock = train_lock_folder(options->folder, error);
+    if (run->lock < 0)
+        return false;
     run->steps = train_recipe_steps(run->recipe);
     run->device = cz_device_open(options->device, error);
     if (!run->device)
         return false;
     run->store = cz_store_new(run->device);
     if (options->resume &&
-        !train_checkpoint_load(options->folder, run->store, run->recipe,
-                               train_set_hash(options->set), &run->progress, &note, error))
+        (!train_checkpoint_load(options->folder, run->store, options->recipe,
+                                train_set_hash(options->set), &run->progress, &note, error) ||
+         !train_checkpoint_settle(options->folder, error)))
         return false;
     if (note)
         fprintf(stderr, "colorizer train: %s\n", note);
-    run->first = run->progress.step;
-    run->done = run->first;
-    if (!options->resume && !start_store(run, error))
+    run->done = run->progress.step;
+    train_watch_parse(&run->watch, run->progress.watch);
+    scale_rates(run);
+    if (!options->resume && !begin(run, error))
         return false;
     if (!enter_phase(run, error) || !open_log(run, error))
         return false;
@@ -178,6 +211,8 @@ static void tear_down(Run *run)
     cz_store_free(run->store);
     cz_device_close(run->device);
     train_log_free(run->log);
+    if (run->lock >= 0)
+        close(run->lock);
     train_progress_clear(&run->progress);
 }
 
@@ -190,8 +225,10 @@ static void next_line(Run *run)
         .rate = (float)rate,
         .rate_encoder = (float)(rate * recipe->encoder_scale),
         .rate_critic = run->judged ? (float)recipe->critic_rate : 0,
-        .images_per_s = (float)((double)(run->done - run->first) * recipe->batch / elapsed),
+        .images_per_s = (float)((double)run->ran * (double)train_recipe_per_step(recipe) / elapsed),
         .loader_wait = (float)(train_loader_waited(run->loader) / elapsed),
+        .gamut = run->gamut,
+        .rollbacks = (float)run->watch.rollbacks,
     };
     train_log_line(run->log, run->done, &pace);
 }
@@ -199,12 +236,115 @@ static void next_line(Run *run)
 static bool save(Run *run, GError **error)
 {
     g_autofree char *weights = in_folder(run, "ema.safetensors");
-    g_auto(TrainProgress) progress = {.step = run->done, .log = train_log_state(run->log)};
+    g_auto(TrainProgress) progress = {.step = run->done,
+                                      .log = train_log_state(run->log),
+                                      .watch = train_watch_text(&run->watch),
+                                      .clean = !train_watch_pending(&run->watch)};
+    const char *folder = run->options->folder;
+    int32_t keep = run->recipe->keep_every;
     run->saved = now();
-    return train_checkpoint_save(run->options->folder, run->store, run->recipe,
+    return train_checkpoint_save(folder, run->store, run->options->recipe,
                                  train_set_hash(run->options->set), &progress, error) &&
-           train_weights_save(weights, run->store, run->recipe, run->done, error);
+           train_checkpoint_settle(folder, error) &&
+           (keep == 0 || run->done % keep != 0 || train_checkpoint_keep(folder, error)) &&
+           train_weights_save(weights, run->store, run->options->recipe, run->done, error);
 }
+
+// ---- alarms -------------------------------------------------------------------------------------
+
+static TrainWatchRules rules_of(const TrainRecipe *recipe)
+{
+    // Even logits: log 2, a quarter twice halved, and a margin of 1.
+    static const double guessing[TRAIN_N_GANS] = {
+        [TRAIN_GAN_BCE] = 0.693147, [TRAIN_GAN_LSGAN] = 0.25, [TRAIN_GAN_HINGE] = 1};
+    TrainGan gan = TRAIN_GAN_BCE;
+    train_gan_of(recipe->gan_loss, &gan);
+    return (TrainWatchRules){.grace = recipe->watch_grace,
+                             .patience = recipe->watch_patience,
+                             .not_finite = recipe->watch_not_finite,
+                             .deviations = recipe->watch_deviations,
+                             .critic = recipe->watch_critic,
+                             .collapse = recipe->watch_collapse,
+                             .runaway = recipe->watch_runaway,
+                             .guessing = guessing[gan]};
+}
+
+static TrainSigns signs_of(const Run *run, const TrainScalars *scalars)
+{
+    const TrainCriticScalars *critic = &run->verdict;
+    bool judged = run->judged, sound = isfinite(scalars->loss) && isfinite(scalars->norm);
+    return (TrainSigns){.finite = sound &&
+                                  (!judged || (isfinite(critic->loss) && isfinite(critic->norm))),
+                        .loss = (double)scalars->loss,
+                        .spread = (double)scalars->spread,
+                        .spread_true = (double)scalars->spread_true,
+                        .against_critic = judged && run->phase == TRAIN_PHASE_BOTH,
+                        .critic_loss = judged ? (double)(critic->loss - critic->r1) : 0,
+                        .right_real = judged ? (double)critic->right_real : 0,
+                        .right_fake = judged ? (double)critic->right_fake : 0};
+}
+
+// The run as it was at the last good checkpoint, or as it began.
+static bool go_back(Run *run, GError **error)
+{
+    const TrainRunOptions *options = run->options;
+    g_autofree char *good = in_folder(run, "good.safetensors");
+    g_auto(TrainProgress) progress = {.step = 0};
+    bool done = g_file_test(good, G_FILE_TEST_EXISTS)
+                    ? train_checkpoint_load_good(options->folder, run->store, options->recipe,
+                                                 train_set_hash(options->set), &progress, error)
+                    : start_store(run, error);
+    run->done = progress.step;
+    g_clear_pointer(&run->step, train_step_free); // enter_phase() takes up from there
+    g_clear_pointer(&run->loader, train_loader_free);
+    return done;
+}
+
+// A critic that wins needs a slower critic; all else, slower learning.
+static bool roll_back(Run *run, TrainAlarm alarm, const char *what, GError **error)
+{
+    const TrainRecipe *recipe = run->recipe;
+    int64_t step = run->done;
+    next_line(run);
+    if (run->watch.rollbacks >= recipe->watch_max_rollbacks) {
+        train_log_event(run->log, step, train_alarm_name(alarm), what);
+        g_set_error(error, CZ_ERROR, CZ_ERROR_NUMERIC,
+                    "step %" G_GINT64_FORMAT ": %s; watch.max-rollbacks is %d. The last good "
+                    "checkpoint is %s/good.safetensors",
+                    step, what, recipe->watch_max_rollbacks, run->options->folder);
+        return false;
+    }
+    train_watch_rest(&run->watch);
+    run->watch.rollbacks++;
+    run->watch.critic_factor *= recipe->watch_rate_factor;
+    if (alarm != TRAIN_ALARM_CRITIC_WINS)
+        run->watch.rate_factor *= recipe->watch_rate_factor;
+    scale_rates(run);
+    if (!go_back(run, error))
+        return false;
+    g_autofree char *text =
+        g_strdup_printf("%s: back to step %" G_GINT64_FORMAT ", rates times %g, critic's times %g",
+                        what, run->done, run->watch.rate_factor, run->watch.critic_factor);
+    fprintf(stderr, "colorizer train: step %" G_GINT64_FORMAT ": %s\n", step, text);
+    train_log_event(run->log, step, train_alarm_name(alarm), text);
+    return save(run, error);
+}
+
+// *alarm: the run went back.
+static bool watch_step(Run *run, const TrainScalars *scalars, bool *alarm, GError **error)
+{
+    TrainWatchRules rules = rules_of(run->recipe);
+    TrainSigns signs = signs_of(run, scalars);
+    TrainAlarm found =
+        run->recipe->watch ? train_watch_step(&run->watch, &rules, &signs) : TRAIN_ALARM_NONE;
+    *alarm = found != TRAIN_ALARM_NONE;
+    if (!*alarm)
+        return true;
+    g_autofree char *what = train_alarm_sentence(found, &run->watch, &rules, &signs);
+    return roll_back(run, found, what, error);
+}
+
+// ---- steps --------------------------------------------------------------------------------------
 
 static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
 {
@@ -220,7 +360,7 @@ static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
                 "colorizer train: step %" G_GINT64_FORMAT
                 ": the gradient is not finite, update left out\n",
                 run->done);
-    if (run->skipped >= MAX_SKIPPED) {
+    if (run->skipped >= MAX_SKIPPED && !run->recipe->watch) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_NUMERIC,
                     "%d steps in a row have no finite gradient: lower optimizer.rate in a new run; "
                     "network.start=%s/ema.safetensors goes on from these weights",
@@ -239,6 +379,16 @@ static int64_t end_of(const Run *run)
     return after > 0 ? MIN(after, run->steps) : run->steps;
 }
 
+static bool keep_best(Run *run, const TrainScores *scores, GError **error)
+{
+    const char *metric = run->recipe->best;
+    double score = strcmp(metric, "gain") == 0      ? scores->values[TRAIN_GAIN]
+                   : strcmp(metric, "delta-e") == 0 ? scores->values[TRAIN_DELTA_E]
+                                                    : train_log_last(run->log, "loss");
+    return !*metric || train_weights_save_best(run->options->folder, run->store,
+                                               run->options->recipe, run->done, score, error);
+}
+
 // A look at held-back pictures with the averages that were just saved.
 static bool examine(Run *run, GError **error)
 {
@@ -247,7 +397,7 @@ static bool examine(Run *run, GError **error)
     if (!train_validate(run->options, run->log, run->done, &scores, error))
         return false;
     train_log_sheet(run->log, run->done, sheet);
-    return true;
+    return scores.n == 0 || keep_best(run, &scores, error);
 }
 
 // What is due after a step: a line, a checkpoint, a look at pictures.
@@ -277,19 +427,49 @@ static bool learn_from(Run *run, const TrainBatch *batch, TrainScalars *scalars,
                              run->done - first, critic, error));
 }
 
+static bool measure_gamut(Run *run, const TrainBatch *batch, GError **error)
+{
+    size_t side = (size_t)(batch->crop / train_recipe_stride(run->recipe));
+    size_t n = 2 * (size_t)batch->n * side * side;
+    float *chroma = cz_memory_alloc(n * sizeof *chroma, "the output's color", error);
+    bool done = chroma && train_step_read_chroma(run->step, chroma, error);
+    if (done)
+        run->gamut = train_gamut_share(batch->lightness, chroma, batch->n, batch->crop,
+                                       train_recipe_stride(run->recipe));
+    cz_memory_free(chroma);
+    return done;
+}
+
 static bool step_once(Run *run, TrainScalars *scalars, GError **error)
 {
+    bool line = (run->done + 1) % run->recipe->log_every == 0 || run->done + 1 == run->steps;
+    int32_t n = run->recipe->accumulate;
     run->judged = false;
     if (!enter_phase(run, error))
         return false;
-    for (int32_t i = 0; i < run->recipe->accumulate; i++) {
+    for (int32_t i = 0; i < n; i++) {
         const TrainBatch *batch = train_loader_next(run->loader, error);
-        if (!batch || !learn_from(run, batch, scalars, &run->verdict, error))
+        if (!batch || !learn_from(run, batch, scalars, &run->verdict, error) ||
+            (line && i + 1 == n && !measure_gamut(run, batch, error)))
             return false;
         train_loader_release(run->loader, batch);
     }
     run->judged = run->phase != TRAIN_PHASE_GENERATOR;
     return true;
+}
+
+// One step, from the loader to the log. *alarm: the run went back instead of on.
+static bool turn(Run *run, bool *alarm, GError **error)
+{
+    TrainScalars scalars;
+    if (run->done > 0 && train_recipe_phase(run->recipe, run->done) !=
+                             train_recipe_phase(run->recipe, run->done - 1))
+        train_watch_rest(&run->watch); // other losses, other colors
+    if (!step_once(run, &scalars, error))
+        return false;
+    run->done++;
+    run->ran++;
+    return note_scalars(run, &scalars, error) && watch_step(run, &scalars, alarm, error);
 }
 
 static bool loop(Run *run, bool *stopped, GError **error)
@@ -300,11 +480,8 @@ static bool loop(Run *run, bool *stopped, GError **error)
     if (run->done >= end && !examine(run, error))
         return false;
     while (run->done < end) {
-        TrainScalars scalars;
-        if (!step_once(run, &scalars, error))
-            return false;
-        run->done++;
-        if (!note_scalars(run, &scalars, error) || !after_step(run, error))
+        bool alarm;
+        if (!turn(run, &alarm, error) || (!alarm && !after_step(run, error)))
             return false;
         if (*run->options->stop && run->done < end) {
             *stopped = true;
@@ -317,11 +494,12 @@ static bool loop(Run *run, bool *stopped, GError **error)
 
 bool train_run(const TrainRunOptions *options, bool *stopped, GError **error)
 {
-    Run run = {.options = options, .recipe = options->recipe};
+    Run run = {.options = options, .scaled = *options->recipe, .lock = -1};
+    run.recipe = &run.scaled;
     bool done = set_up(&run, error) && loop(&run, stopped, error);
     if (done && !*stopped) {
         g_autofree char *path = in_folder(&run, "final.safetensors");
-        done = train_weights_save(path, run.store, run.recipe, run.done, error);
+        done = train_weights_save(path, run.store, options->recipe, run.done, error);
     }
     tear_down(&run);
     return done;
