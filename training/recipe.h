@@ -17,7 +17,8 @@ typedef struct {
     char encoder[1024]; // safetensors of a pretrained encoder; "" = from scratch
     char start[1024];   // weights to start from instead ("" = none)
     int32_t width16, width8, width4, width2, context;
-    char architecture[32];
+    int32_t chroma, attention, depth, blocks, concat;
+    char norm[32], architecture[32];
     int32_t width, levels, shared, unactivated, plain_start; // pix2pix
     double range, dropout;
     // [data]

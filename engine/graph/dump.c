@@ -7,6 +7,7 @@
 static const char *const activation_names[] = {"none", "relu", "relu6", "leaky", "tanh", "sigmoid"};
 static const char *const math_names[] = {"abs",        "sqrt", "exp",   "log",
                                          "reciprocal", "sign", "square"};
+static const char *const matmul_names[] = {"nn", "nt", "tn"};
 G_STATIC_ASSERT(G_N_ELEMENTS(activation_names) == CZ_ACT_SIGMOID + 1);
 G_STATIC_ASSERT(G_N_ELEMENTS(math_names) == CZ_MATH_SQUARE + 1);
 
@@ -79,6 +80,9 @@ static void append_params(GString *text, const CzNode *node)
     case CZ_OP_PAD:
         g_string_append_printf(text, " offset=%d,%d,%d,%d", params->offset.n, params->offset.c,
                                params->offset.h, params->offset.w);
+        break;
+    case CZ_OP_MATMUL:
+        g_string_append_printf(text, " %s", matmul_names[params->matmul]);
         break;
     case CZ_OP_POOL:
     case CZ_OP_POOL_GRAD:

@@ -55,7 +55,7 @@ int32_t cz_generator_multiple(const CzGeneratorParams *params)
 
 int32_t cz_generator_stride(const CzGeneratorParams *params)
 {
-    return is_pix2pix(params) ? 1 : 2;
+    return is_pix2pix(params) ? 1 : params->unet.stride ? params->unet.stride : 2;
 }
 
 int32_t cz_generator_features(const CzGeneratorParams *params)
@@ -153,10 +153,15 @@ static bool pix2pix_equal(const CzPix2pixParams *a, const CzPix2pixParams *b)
     return a->shared == b->shared && a->unactivated == b->unactivated && a->range == b->range;
 }
 
+static bool unet_equal(const CzUnetParams *a, const CzUnetParams *b)
+{
+    return a->norm == b->norm && a->attention == b->attention;
+}
+
 bool cz_generator_equal(const CzGeneratorParams *a, const CzGeneratorParams *b)
 {
     if (a->architecture != b->architecture ||
-        (is_pix2pix(a) && !pix2pix_equal(&a->pix2pix, &b->pix2pix)))
+        !(is_pix2pix(a) ? pix2pix_equal(&a->pix2pix, &b->pix2pix) : unet_equal(&a->unet, &b->unet)))
         return false;
     Comparison comparison = {g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free), 0,
                              true};
@@ -179,15 +184,13 @@ typedef struct {
 static float start_value(const CzUnetTensor *tensor, bool plain, CzRng *rng)
 {
     CzShape s = tensor->shape;
-    bool scale = g_str_has_suffix(tensor->name, ".scale");
-    if (g_str_has_suffix(tensor->name, ".running_var") || (scale && plain))
-        return 1;
-    if (scale)
-        return 1 + START_DEVIATION * cz_rng_normal(rng);
-    if (g_str_has_suffix(tensor->name, ".weight"))
-        return plain ? (2 * cz_rng_uniform(rng) - 1) / sqrtf((float)s.c * (float)(s.h * s.w))
-                     : START_DEVIATION * cz_rng_normal(rng);
-    return 0;
+    float value = 0;
+    if (g_str_has_suffix(tensor->name, ".scale"))
+        return plain ? 1 : 1 + START_DEVIATION * cz_rng_normal(rng);
+    if (cz_net_start_value(tensor->name, &value))
+        return value;
+    return plain ? (2 * cz_rng_uniform(rng) - 1) / sqrtf((float)s.c * (float)(s.h * s.w))
+                 : START_DEVIATION * cz_rng_normal(rng);
 }
 
 static bool start_tensor(void *user, const CzUnetTensor *tensor)

@@ -65,6 +65,62 @@ CzValue cz_net_batch_norm(CzNet *net, CzValue src, const char *prefix)
     return cz_add(graph, cz_mul(graph, centred, factor), shift);
 }
 
+CzValue cz_net_instance_norm(CzNet *net, CzValue src, const char *prefix)
+{
+    CzGraph *graph = net->graph;
+    CzShape shape = cz_graph_shape(graph, src), one = cz_shape(1, shape.c, 1, 1);
+    CzShape each = cz_shape(shape.n, shape.c, 1, 1);
+    CzValue centred = cz_sub(graph, src, cz_mean(graph, src, each));
+    CzValue variance = cz_mean(graph, cz_math(graph, centred, CZ_MATH_SQUARE), each);
+    CzValue deviation = cz_math(graph, cz_scale(graph, variance, 1, EPSILON), CZ_MATH_SQRT);
+    CzValue factor = cz_mul(graph, cz_math(graph, deviation, CZ_MATH_RECIPROCAL),
+                            cz_net_param(net, prefix, "norm.scale", one));
+    return cz_add(graph, cz_mul(graph, centred, factor),
+                  cz_net_param(net, prefix, "norm.shift", one));
+}
+
+static CzValue pointwise(CzNet *net, CzValue src, const char *prefix, int32_t width)
+{
+    CzShape filter = cz_shape(width, cz_graph_shape(net->graph, src).c, 1, 1);
+    CzValue y = cz_conv2d(net->graph, src, cz_net_param(net, prefix, "weight", filter),
+                          cz_net_param(net, prefix, "bias", cz_shape(1, width, 1, 1)), CZ_NONE,
+                          (CzConvParams){0});
+    return cz_net_to_f32(net, y);
+}
+
+CzValue cz_net_attention(CzNet *net, CzValue src)
+{
+    CzGraph *graph = net->graph;
+    int32_t c = cz_graph_shape(graph, src).c, narrow = MAX(c / 8, 1);
+    CzValue query = pointwise(net, src, "attention.query", narrow);
+    CzValue key = pointwise(net, src, "attention.key", narrow);
+    CzValue value = pointwise(net, src, "attention.value", c);
+    // Channels are places here: of each, how much it looks at every other.
+    CzValue score = cz_matmul(graph, query, key, CZ_MATMUL_NT, 0, 0);
+    CzValue share = cz_math(graph, cz_log_softmax(graph, score), CZ_MATH_EXP);
+    CzValue seen = cz_matmul(graph, share, value, CZ_MATMUL_NN, 0, 0);
+    CzValue gain = cz_net_param(net, "attention", "gain", cz_shape(1, 1, 1, 1));
+    CzValue added = cz_mul(graph, seen, gain);
+    if (net->use.dtype != CZ_F32)
+        added = cz_cast(graph, added, net->use.dtype);
+    return cz_add(graph, src, added);
+}
+
+bool cz_net_start_value(const char *name, float *value)
+{
+    static const struct {
+        const char *suffix;
+        float value;
+    } starts[] = {{".bias", 0},         {".norm.shift", 0},  {".norm.scale", 1},
+                  {".running_mean", 0}, {".running_var", 1}, {"attention.gain", 0}};
+    for (size_t i = 0; i < G_N_ELEMENTS(starts); i++)
+        if (g_str_has_suffix(name, starts[i].suffix)) {
+            *value = starts[i].value;
+            return true;
+        }
+    return false;
+}
+
 CzValue cz_net_dropout(CzNet *net, CzValue src, float rate)
 {
     if (!net->use.train || rate <= 0)

@@ -24,6 +24,19 @@ CzValue cz_net_to_f32(const CzNet *net, CzValue src);
 // PREFIX.norm.scale, .shift, .running_mean, .running_var.
 CzValue cz_net_batch_norm(CzNet *net, CzValue src, const char *prefix);
 
+// By each sample's own mean and variance in every channel (Ulyanov et al. 2016), epsilon 1e-5:
+// PREFIX.norm.scale, .shift.
+CzValue cz_net_instance_norm(CzNet *net, CzValue src, const char *prefix);
+
+// Self-attention over all places (Zhang et al. 2019, SAGAN): query and key of an eighth of the
+// channels, softmax over the places that are looked at; what they hold is added times a gain that
+// begins at 0. In F32 whatever the activations are. Parameters: attention.query, .key, .value and
+// .gain.
+CzValue cz_net_attention(CzNet *net, CzValue src);
+
+// Tensors that do not begin as random numbers: normalisation, gain, biases. FALSE: filters.
+bool cz_net_start_value(const char *name, float *value);
+
 // Nothing in inference; in training each value is left out with this probability, and the others
 // grow by 1 / (1 - rate) (Srivastava et al. 2014).
 CzValue cz_net_dropout(CzNet *net, CzValue src, float rate);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // How a training starts: random filters, and an encoder that has seen ImageNet.
-#include <cz/unet.h>
+#include "model/net.h"
 
 #include <cz/error.h>
 #include <cz/memory.h>
@@ -32,8 +32,10 @@ static void fill_random(float *data, const CzUnetTensor *tensor, CzRng rng)
 {
     CzShape s = tensor->shape;
     size_t n = cz_shape_count(s);
-    if (g_str_has_suffix(tensor->name, ".bias")) {
-        memset(data, 0, n * sizeof *data);
+    float constant;
+    if (cz_net_start_value(tensor->name, &constant)) {
+        for (size_t i = 0; i < n; i++)
+            data[i] = constant;
         return;
     }
     float gain = tensor->encoder ? 2 : 1 / 3.0f;
@@ -148,6 +150,7 @@ bool cz_unet_start(CzStore *store, const CzUnetParams *params, const char *encod
     g_autoptr(CzModelFile) encoder = NULL;
     if (encoder_path && !(encoder = cz_model_file_open(encoder_path, error)))
         return false;
+    g_autofree char *fault = cz_unet_fault(params);
     GError *cause = NULL;
     Start start = {.store = store, .encoder = encoder, .seed = seed, .error = &cause};
     if (cz_unet_each(params, start_tensor, &start))
@@ -155,10 +158,6 @@ bool cz_unet_start(CzStore *store, const CzUnetParams *params, const char *encod
     if (cause)
         g_propagate_error(error, cause);
     else
-        g_set_error(error, CZ_ERROR, CZ_ERROR_MODEL,
-                    "network: expected positive numbers of inputs and channels, found %d and "
-                    "%d, %d, %d, %d",
-                    params->n_inputs, params->widths[0], params->widths[1], params->widths[2],
-                    params->widths[3]);
+        g_set_error(error, CZ_ERROR, CZ_ERROR_MODEL, "network: %s", fault ? fault : "none");
     return false;
 }

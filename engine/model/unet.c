@@ -15,7 +15,7 @@ const CzUnetParams cz_unet_default = {
     .context = 1,
 };
 
-enum { STEM_WIDTH = 32, N_LEVELS = CZ_ENCODER_LEVELS, BOTTOM = N_LEVELS - 1 };
+enum { STEM_WIDTH = 32, N_LEVELS = CZ_ENCODER_LEVELS, BOTTOM = N_LEVELS - 1, FEATURE_LEVEL = 2 };
 
 const int32_t cz_encoder_widths[CZ_ENCODER_LEVELS] = {16, 24, 40, 112, 320};
 
@@ -88,8 +88,8 @@ static CzValue bottleneck(CzGraph *graph, CzValue src, const char *prefix, const
                     (Layer){.width = stage->width, .kernel = 1});
 }
 
-void cz_encoder_build(CzGraph *graph, CzValue src, const char *prefix,
-                      CzValue levels[CZ_ENCODER_LEVELS])
+// Levels 0 to `bottom`.
+static void encode(CzGraph *graph, CzValue src, const char *prefix, CzValue *levels, int32_t bottom)
 {
     CzValue y = convolve(
         graph, src, CZ_NONE, prefix, "stem",
@@ -102,7 +102,15 @@ void cz_encoder_build(CzGraph *graph, CzValue src, const char *prefix,
         }
         if (stages[i].level >= 0)
             levels[stages[i].level] = y;
+        if (stages[i].level == bottom)
+            return;
     }
+}
+
+void cz_encoder_build(CzGraph *graph, CzValue src, const char *prefix,
+                      CzValue levels[CZ_ENCODER_LEVELS])
+{
+    encode(graph, src, prefix, levels, BOTTOM);
 }
 
 // Adds what the whole picture has in common.
@@ -117,39 +125,130 @@ static CzValue add_context(CzGraph *graph, CzValue src, CzDtype dtype)
     return cz_add(graph, src, context);
 }
 
-// One decoder step: to the size of the skip, the skip added, one residual block.
-static CzValue step_up(CzGraph *graph, CzValue src, CzValue skip, int32_t number, int32_t width)
+typedef struct {
+    CzNet *net;
+    const CzUnetParams *params;
+} Decoder;
+
+// A convolution of the decoder, normalised if the network is: then the residual (or CZ_NONE) and
+// the activation come behind the normalisation. Without it all is one op.
+static CzValue convolve_normed(const Decoder *decoder, CzValue src, CzValue residual,
+                               const char *prefix, const char *name, Layer layer)
 {
+    CzNet *net = decoder->net;
+    CzGraph *graph = net->graph;
+    CzActivation activation = layer.activation;
+    if (decoder->params->norm == CZ_NORM_NONE)
+        return convolve(graph, src, residual, prefix, name, layer);
+    layer.activation = CZ_ACT_NONE;
+    g_autofree char *whole = g_strconcat(prefix, name, NULL);
+    CzValue y = convolve(graph, src, CZ_NONE, prefix, name, layer);
+    y = decoder->params->norm == CZ_NORM_BATCH ? cz_net_batch_norm(net, y, whole)
+                                               : cz_net_instance_norm(net, y, whole);
+    if (residual.id != CZ_NONE.id)
+        y = cz_add(graph, y, residual);
+    return cz_activation(graph, y, activation);
+}
+
+static CzValue residual_block(const Decoder *decoder, CzValue src, const char *prefix,
+                              int32_t width)
+{
+    Layer layer = {.width = width, .kernel = 3, .activation = CZ_ACT_RELU};
+    CzValue first = convolve_normed(decoder, src, CZ_NONE, prefix, "first", layer);
+    return convolve_normed(decoder, first, src, prefix, "second", layer);
+}
+
+// One decoder step: to the size of the skip, the skip added or concatenated, residual blocks.
+static CzValue step_up(const Decoder *decoder, CzValue src, CzValue skip, int32_t number)
+{
+    CzGraph *graph = decoder->net->graph;
+    const CzUnetParams *params = decoder->params;
+    int32_t width = params->widths[number];
     g_autofree char *prefix = g_strdup_printf("up.%d.", number);
     CzShape size = cz_graph_shape(graph, skip);
     Layer narrow = {.width = width, .kernel = 1};
     Layer narrow_relu = {.width = width, .kernel = 1, .activation = CZ_ACT_RELU};
-    Layer wide_relu = {.width = width, .kernel = 3, .activation = CZ_ACT_RELU};
     CzValue reduced = convolve(graph, src, CZ_NONE, prefix, "reduce", narrow);
     CzValue resized = cz_resize(graph, reduced, size.h, size.w);
-    CzValue y = convolve(graph, skip, resized, prefix, "lateral", narrow_relu);
-    CzValue first = convolve(graph, y, CZ_NONE, prefix, "first", wide_relu);
-    return convolve(graph, first, y, prefix, "second", wide_relu);
+    const CzValue both[] = {resized, skip};
+    CzValue y = params->concat
+                    ? convolve_normed(decoder, cz_concat(graph, both, 2), CZ_NONE, prefix,
+                                      "lateral", narrow_relu)
+                    : convolve_normed(decoder, skip, resized, prefix, "lateral", narrow_relu);
+    y = residual_block(decoder, y, prefix, width);
+    for (int32_t i = 1; i < params->blocks; i++) {
+        g_autofree char *further = g_strdup_printf("up.%d.block.%d.", number, i);
+        y = residual_block(decoder, y, further, width);
+    }
+    return cz_net_dropout(decoder->net, y, params->dropout);
+}
+
+// level: sizes are divided by 2^(level + 1).
+static CzValue attend(const Decoder *decoder, CzValue src, int32_t level)
+{
+    return decoder->params->attention == 2 << level ? cz_net_attention(decoder->net, src) : src;
+}
+
+char *cz_unet_fault(const CzUnetParams *p)
+{
+    const struct {
+        const char *what;
+        int32_t value, a, b; // 0, or a to b
+    } ranges[] = {{"depth", p->depth, N_LEVELS - 1, N_LEVELS},
+                  {"blocks", p->blocks, 1, 4},
+                  {"norm", p->norm, 0, CZ_NORM_INSTANCE},
+                  {"concat", p->concat, 0, 1}};
+    for (size_t i = 0; i < G_N_ELEMENTS(ranges); i++)
+        if (ranges[i].value && (ranges[i].value < ranges[i].a || ranges[i].value > ranges[i].b))
+            return g_strdup_printf("%s: expected a number from %d to %d, found %d", ranges[i].what,
+                                   ranges[i].a, ranges[i].b, ranges[i].value);
+    if (p->stride && p->stride != 2 && p->stride != 4)
+        return g_strdup_printf("stride: expected 2 or 4, found %d", p->stride);
+    int32_t most = 1 << (p->depth ? p->depth : N_LEVELS);
+    bool power = p->attention >= 4 && (p->attention & (p->attention - 1)) == 0;
+    if (p->attention && (!power || p->attention > most))
+        return g_strdup_printf("attention: expected a power of two from 4 to %d, found %d", most,
+                               p->attention);
+    if (!(p->dropout >= 0 && p->dropout <= 0.9f))
+        return g_strdup_printf("dropout: expected 0 to 0.9, found %g", (double)p->dropout);
+    if (p->n_inputs < 1 || p->widths[0] < 1 || p->widths[1] < 1 || p->widths[2] < 1 ||
+        p->widths[3] < 1)
+        return g_strdup_printf("expected positive numbers of inputs and channels, found %d and "
+                               "%d, %d, %d, %d",
+                               p->n_inputs, p->widths[0], p->widths[1], p->widths[2], p->widths[3]);
+    return NULL;
 }
 
 void cz_unet_net(CzNet *net, CzValue lightness, const CzUnetParams *params,
                  CzGeneratorOutput *output)
 {
     CzGraph *graph = net->graph;
+    const Decoder decoder = {net, params};
     CzDtype dtype = net->use.dtype;
+    g_autofree char *fault = cz_unet_fault(params);
+    if (fault) {
+        cz_graph_fail(graph, "network: %s", fault);
+        return;
+    }
     if (dtype != CZ_F32)
         lightness = cz_cast(graph, lightness, dtype);
-    CzValue levels[N_LEVELS], steps[BOTTOM];
-    cz_encoder_build(graph, lightness, "encoder.", levels);
-    CzValue y = levels[BOTTOM];
+    int32_t bottom = params->depth ? params->depth - 1 : BOTTOM;
+    int32_t top = params->stride == 4 ? 1 : 0; // the level that the decoder ends at
+    CzValue levels[N_LEVELS];
+    encode(graph, lightness, "encoder.", levels, bottom);
+    CzValue y = levels[bottom];
     if (params->context)
         y = add_context(graph, y, dtype);
-    for (int32_t i = 0; i < BOTTOM; i++)
-        steps[i] = y = step_up(graph, y, levels[BOTTOM - 1 - i], i, params->widths[i]);
+    y = attend(&decoder, y, bottom);
+    for (int32_t level = bottom - 1; level >= top; level--) {
+        y = step_up(&decoder, y, levels[level], BOTTOM - 1 - level);
+        y = attend(&decoder, y, level);
+        if (level == FEATURE_LEVEL)
+            output->features = cz_net_to_f32(net, y);
+    }
     output->decoded = y;
     y = convolve(graph, y, CZ_NONE, "", "head", (Layer){.width = 2, .kernel = 3});
     output->chroma = cz_net_to_f32(net, y);
-    output->features = cz_net_to_f32(net, steps[1]);
 }
 
 CzUnetOutput cz_unet_build(CzGraph *graph, CzValue lightness, const CzUnetParams *params,

@@ -123,6 +123,56 @@ static bool check_tensor(void *user, const CzUnetTensor *tensor)
     return false;
 }
 
+// Keys that only networks with something beyond the first one's have.
+static const struct {
+    const char *key;
+    size_t offset;
+    int32_t low, high;
+} options[] = {
+    {"colorize.stride", offsetof(CzUnetParams, stride), 2, 4},
+    {"colorize.attention", offsetof(CzUnetParams, attention), 4, 32},
+    {"colorize.depth", offsetof(CzUnetParams, depth), 4, 5},
+    {"colorize.blocks", offsetof(CzUnetParams, blocks), 1, 4},
+    {"colorize.norm", offsetof(CzUnetParams, norm), CZ_NORM_BATCH, CZ_NORM_INSTANCE},
+    {"colorize.concat", offsetof(CzUnetParams, concat), 0, 1},
+};
+
+static bool read_options(CzUnetParams *params, const CzModelFile *file, GError **error)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(options); i++) {
+        int32_t *at = (int32_t *)((char *)params + options[i].offset);
+        if (cz_model_file_meta(file, options[i].key) &&
+            !read_numbers(file, options[i].key, options[i].low, options[i].high, at, 1, error))
+            return false;
+    }
+    if (cz_model_file_meta(file, DROPOUT) &&
+        !read_float(file, DROPOUT, 0, 0.9, &params->dropout, error))
+        return false;
+    g_autofree char *fault = cz_unet_fault(params);
+    if (fault)
+        g_set_error(error, CZ_ERROR, CZ_ERROR_MODEL, "%s: colorize.%s", cz_model_file_path(file),
+                    fault);
+    return !fault;
+}
+
+static void write_float(CzModelWriter *writer, const char *key, float value)
+{
+    char text[G_ASCII_DTOSTR_BUF_SIZE];
+    cz_model_writer_meta(writer, key, g_ascii_formatd(text, sizeof text, "%.9g", (double)value));
+}
+
+static void write_options(const CzUnetParams *params, CzModelWriter *writer)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(options); i++) {
+        int32_t value = *(const int32_t *)((const char *)params + options[i].offset);
+        g_autofree char *text = g_strdup_printf("%d", value);
+        if (value)
+            cz_model_writer_meta(writer, options[i].key, text);
+    }
+    if (params->dropout > 0)
+        write_float(writer, DROPOUT, params->dropout);
+}
+
 bool cz_unet_read(CzUnetParams *params, const CzModelFile *file, GError **error)
 {
     const char *architecture = cz_model_file_meta(file, ARCHITECTURE);
@@ -131,7 +181,8 @@ bool cz_unet_read(CzUnetParams *params, const CzModelFile *file, GError **error)
     CzUnetParams read = {0};
     if (!read_numbers(file, N_INPUTS, 1, MAX_INPUTS, &read.n_inputs, 1, error) ||
         !read_numbers(file, WIDTHS, 1, MAX_WIDTH, read.widths, N_WIDTHS, error) ||
-        !read_numbers(file, CONTEXT, 0, 1, &read.context, 1, error))
+        !read_numbers(file, CONTEXT, 0, 1, &read.context, 1, error) ||
+        !read_options(&read, file, error))
         return false;
     Check check = {file, error};
     if (!cz_unet_each(&read, check_tensor, &check))
@@ -151,6 +202,7 @@ void cz_unet_write(const CzUnetParams *params, CzModelWriter *writer)
     cz_model_writer_meta(writer, N_INPUTS, n_inputs);
     cz_model_writer_meta(writer, WIDTHS, widths->str);
     cz_model_writer_meta(writer, CONTEXT, context);
+    write_options(params, writer);
 }
 
 bool cz_pix2pix_read(CzPix2pixParams *params, const CzModelFile *file, GError **error)
@@ -169,12 +221,6 @@ bool cz_pix2pix_read(CzPix2pixParams *params, const CzModelFile *file, GError **
         return false;
     *params = *net;
     return true;
-}
-
-static void write_float(CzModelWriter *writer, const char *key, float value)
-{
-    char text[G_ASCII_DTOSTR_BUF_SIZE];
-    cz_model_writer_meta(writer, key, g_ascii_formatd(text, sizeof text, "%.9g", (double)value));
 }
 
 void cz_pix2pix_write(const CzPix2pixParams *params, CzModelWriter *writer)

@@ -396,6 +396,97 @@ static void gradients_pass_through_batch_norm(void)
     check_gradients(graph, y, wrt, G_N_ELEMENTS(wrt));
 }
 
+static void gradients_pass_through_instance_norm(void)
+{
+    g_autoptr(CzGraph) graph = cz_graph_new();
+    CzNet net;
+    CzGeneratorOutput output = {0};
+    const CzGeneratorUse use = {.train = true};
+    CzValue x = cz_input(graph, "x", cz_shape(3, 5, 4, 3));
+    cz_net_init(&net, graph, &use);
+    CzValue y = cz_net_instance_norm(&net, x, "a");
+    cz_net_finish(&net, &output);
+    g_assert_cmpint(output.n_averages, ==, 0);
+    cz_generator_clear(&output);
+    const CzValue wrt[] = {x, find_param(graph, "a.norm.scale"), find_param(graph, "a.norm.shift")};
+    check_gradients(graph, y, wrt, G_N_ELEMENTS(wrt));
+}
+
+static void gradients_pass_through_attention(void)
+{
+    g_autoptr(CzGraph) graph = cz_graph_new();
+    CzNet net;
+    CzGeneratorOutput output = {0};
+    const CzGeneratorUse use = {.train = true};
+    CzValue x = cz_input(graph, "x", cz_shape(2, 16, 3, 4));
+    cz_net_init(&net, graph, &use);
+    CzValue y = cz_net_attention(&net, x);
+    cz_net_finish(&net, &output);
+    cz_generator_clear(&output);
+    const CzValue wrt[] = {x,
+                           find_param(graph, "attention.query.weight"),
+                           find_param(graph, "attention.key.weight"),
+                           find_param(graph, "attention.key.bias"),
+                           find_param(graph, "attention.value.weight"),
+                           find_param(graph, "attention.gain")};
+    check_gradients(graph, y, wrt, G_N_ELEMENTS(wrt));
+}
+
+// Softmax over the places that are looked at, by a loop of its own.
+static void attention_is_the_papers(void)
+{
+    enum { C = 8, PLACES = 6 };
+    g_autoptr(CzGraph) graph = cz_graph_new();
+    CzNet net;
+    CzGeneratorOutput output = {0};
+    const CzGeneratorUse use = {0};
+    CzValue x = cz_input(graph, "x", cz_shape(1, C, 2, 3));
+    cz_net_init(&net, graph, &use);
+    CzValue y = cz_net_attention(&net, x);
+    cz_net_finish(&net, &output);
+    cz_generator_clear(&output);
+    g_autoptr(Interpreter) interpreter = interpreter_new(graph, &y, 1);
+    interpreter_fill(interpreter, 8);
+    interpreter_run(interpreter);
+    static const char *const tensors[] = {"attention.query.weight", "attention.query.bias",
+                                          "attention.key.weight",   "attention.key.bias",
+                                          "attention.value.weight", "attention.value.bias",
+                                          "attention.gain"};
+    float *t[7];
+    for (int i = 0; i < 7; i++)
+        t[i] = interpreter_floats(interpreter, find_param(graph, tensors[i]));
+    g_autofree float *src = interpreter_floats(interpreter, x);
+    g_autofree float *found = interpreter_floats(interpreter, y);
+    double query[PLACES], key[PLACES], value[PLACES][C];
+    for (int p = 0; p < PLACES; p++) {
+        query[p] = (double)t[1][0], key[p] = (double)t[3][0];
+        for (int i = 0; i < C; i++) {
+            query[p] += (double)t[0][i] * src[p * C + i];
+            key[p] += (double)t[2][i] * src[p * C + i];
+        }
+        for (int c = 0; c < C; c++) {
+            value[p][c] = (double)t[5][c];
+            for (int i = 0; i < C; i++)
+                value[p][c] += (double)t[4][c * C + i] * src[p * C + i];
+        }
+    }
+    for (int p = 0; p < PLACES; p++) {
+        double sum = 0, seen[C] = {0};
+        for (int q = 0; q < PLACES; q++) {
+            double weight = exp(query[p] * key[q]);
+            sum += weight;
+            for (int c = 0; c < C; c++)
+                seen[c] += weight * value[q][c];
+        }
+        for (int c = 0; c < C; c++) {
+            double expected = src[p * C + c] + (double)t[6][0] * seen[c] / sum;
+            g_assert_cmpfloat_with_epsilon(found[p * C + c], expected, 1e-4);
+        }
+    }
+    for (int i = 0; i < 7; i++)
+        g_free(t[i]);
+}
+
 // ---- files --------------------------------------------------------------------------------------
 
 static bool write_zeros(void *user, const CzUnetTensor *tensor)
@@ -428,17 +519,35 @@ static bool read_written(const CzGeneratorParams *params, const char *key, const
 
 static void what_is_written_is_read(void)
 {
-    CzGeneratorParams params[] = {small_pix2pix(), small_pix2pix(), cz_generator_default()};
+    CzGeneratorParams params[] = {small_pix2pix(), small_pix2pix(), cz_generator_default(),
+                                  cz_generator_default()};
+    const size_t n = G_N_ELEMENTS(params);
+    CzUnetParams *unet = &params[3].unet;
+    unet->stride = 4, unet->attention = 8, unet->depth = 4, unet->blocks = 3, unet->concat = 1;
+    unet->norm = CZ_NORM_BATCH;
+    unet->dropout = 0.25f;
     params[1].pix2pix = (CzPix2pixParams){
         .n_inputs = 1, .width = 3, .levels = 7, .shared = 1, .unactivated = 5, .range = 128};
-    for (size_t i = 0; i < G_N_ELEMENTS(params); i++) {
+    for (size_t i = 0; i < n; i++) {
         CzGeneratorParams found = {0};
         g_autoptr(GError) error = NULL;
         bool good = read_written(&params[i], NULL, NULL, &found, &error);
         g_assert_no_error(error);
         g_assert_true(good);
         g_assert_true(cz_generator_equal(&params[i], &found));
-        g_assert_false(cz_generator_equal(&params[(i + 1) % 3], &found));
+        g_assert_false(cz_generator_equal(&params[(i + 1) % n], &found));
+    }
+}
+
+static void refuse_each(CzGeneratorParams params, const char *const cases[][2], size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        CzGeneratorParams found;
+        g_autoptr(GError) error = NULL;
+        g_assert_false(read_written(&params, cases[i][0], cases[i][1], &found, &error));
+        g_assert_error(error, CZ_ERROR, CZ_ERROR_MODEL);
+        g_assert_nonnull(strstr(error->message, cases[i][0]));
+        g_assert_nonnull(strstr(error->message, "expected"));
     }
 }
 
@@ -459,15 +568,13 @@ static void impossible_metadata_is_refused(void)
         {"colorize.range", "nan"},
         {"colorize.n_inputs", ""},
     };
-    const CzGeneratorParams params = small_pix2pix();
-    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        CzGeneratorParams found;
-        g_autoptr(GError) error = NULL;
-        g_assert_false(read_written(&params, cases[i][0], cases[i][1], &found, &error));
-        g_assert_error(error, CZ_ERROR, CZ_ERROR_MODEL);
-        g_assert_nonnull(strstr(error->message, cases[i][0]));
-        g_assert_nonnull(strstr(error->message, "expected"));
-    }
+    static const char *const unet_cases[][2] = {
+        {"colorize.stride", "3"},     {"colorize.stride", "8"}, {"colorize.attention", "12"},
+        {"colorize.attention", "64"}, {"colorize.depth", "3"},  {"colorize.blocks", "5"},
+        {"colorize.norm", "batch"},   {"colorize.concat", "2"}, {"colorize.dropout", "-1"},
+    };
+    refuse_each(small_pix2pix(), cases, G_N_ELEMENTS(cases));
+    refuse_each(cz_generator_default(), unet_cases, G_N_ELEMENTS(unet_cases));
 }
 
 int main(int argc, char **argv)
@@ -487,6 +594,9 @@ int main(int argc, char **argv)
     ADD(dropout_is_a_function_of_the_sample);
     ADD(dropout_is_of_training_alone);
     ADD(gradients_pass_through_batch_norm);
+    ADD(gradients_pass_through_instance_norm);
+    ADD(gradients_pass_through_attention);
+    ADD(attention_is_the_papers);
     ADD(what_is_written_is_read);
     ADD(impossible_metadata_is_refused);
     return g_test_run();

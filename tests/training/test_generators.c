@@ -20,6 +20,18 @@ static const struct {
     double falls; // the loss of the last step over the first's
 } networks[] = {
     {"unet", {NULL}, 0.7},
+    {"attention at 1/8", {"network.attention=8", "network.width8=16"}, 0.7},
+    {"attention at the bottom, chroma at 1/4", {"network.attention=32", "network.chroma=4"}, 0.7},
+    {"batch normalisation, concatenated skips",
+     {"network.norm=batch", "network.concat=1", "network.dropout=0.2"},
+     0.7},
+    {"instance normalisation, two blocks, to 1/16",
+     {"network.norm=instance", "network.blocks=2", "network.depth=4"},
+     0.7},
+    {"all in BF16",
+     {"network.norm=batch", "network.concat=1", "network.dropout=0.2", "network.attention=16",
+      "network.blocks=2", "network.chroma=4", "run.bf16=1"},
+     0.7},
     {"pix2pix",
      {"network.architecture=pix2pix", "network.width=8", "network.levels=6", "network.dropout=0.5",
       "optimizer.rate=2e-3"},
@@ -231,6 +243,11 @@ static void what_no_network_is_is_refused_in_words(void)
 {
     static const char *const cases[][3] = {
         {"network.architecture=resnet", "train.batch=2", "network.architecture is 'resnet'"},
+        {"network.norm=layer", "train.batch=2", "network.norm is 'layer'"},
+        {"network.attention=12", "train.batch=2", "network.attention: expected a power of two"},
+        {"network.attention=32", "network.depth=4", "from 4 to 16, found 32"},
+        {"network.chroma=3", "train.batch=2", "network.stride: expected 2 or 4, found 3"},
+        {"network.chroma=4", "data.crop=130", "expected a multiple of network.chroma, 4"},
         {"network.architecture=pix2pix", "data.crop=128", "expected a multiple of 256"},
         {"network.architecture=pix2pix", "network.encoder=a", "network.encoder"},
         {"network.architecture=pix2pix", "network.unactivated=9", "network.unactivated"},

@@ -57,7 +57,8 @@ static bool prepare_step(CzProgram *program, Step *step, GError **error)
         step->src[i] = view_of(plan, node->src[i]);
     step->dst = view_of(plan, node->id);
 
-    const bool own = cz_kernel_find(node, plan->nodes, program->n_threads, &step->kernel);
+    const bool own = cz_kernel_find(node, plan->nodes, program->n_threads, &step->kernel) ||
+                     matmul_find(node, &step->kernel);
     bool served = false;
     if (is_conv(node->op) && !conv_prepare(program, step, own, &served, error))
         return false;

@@ -103,6 +103,9 @@ void conv_bind_scratch(CzProgram *program, Step *step);
 bool conv_run(CzProgram *program, Step *step, GError **error);
 void conv_clear(ConvStep *conv);
 
+// matmul.c: a kernel for products of matrices in F32; FALSE for other nodes.
+bool matmul_find(const CzNode *node, CzKernel *kernel);
+
 // wide.c: BF16 to F32, F32 to BF16, and F32 to the nearest BF16 as F32.
 void wide_load(float *dst, const uint16_t *src, size_t n);
 void wide_store(uint16_t *dst, const float *src, size_t n);

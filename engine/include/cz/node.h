@@ -55,6 +55,9 @@ typedef struct {
     CzAdamKind kind; // zero: AdamW
 } CzAdamParams;
 
+// Rows are places, columns are channels: a b, a times b turned, a turned times b.
+typedef enum { CZ_MATMUL_NN, CZ_MATMUL_NT, CZ_MATMUL_TN } CzMatmul;
+
 typedef union {
     CzConvParams conv;
     CzActivation activation;
@@ -69,6 +72,7 @@ typedef union {
     struct {
         int32_t n, c, h, w;
     } offset;         // SLICE, PAD: where the smaller tensor starts in the larger
+    CzMatmul matmul;
     int32_t pool;     // POOL: edge of the square that is averaged
     float gate_limit; // STEP_GATE: largest gradient norm; 0 = none
     float constant;

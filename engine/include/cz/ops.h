@@ -55,6 +55,13 @@ CzValue cz_dot(CzGraph *graph, CzValue a, CzValue b);
 // x - log(sum over c of e^x), at every place of every picture; safe for logits of any size.
 CzValue cz_log_softmax(CzGraph *graph, CzValue src);
 
+// Products of matrices, sample by sample. A tensor is the matrix of its h * w places and its channels:
+//   NN  dst(p, c) = sum over q of a(p, q) b(q, c)   a.c = places of b; dst (n, b.c, a.h, a.w)
+//   NT  dst(p, q) = sum over c of a(p, c) b(q, c)   a.c = b.c; dst (n, places of b, a.h, a.w)
+//   TN  dst(q, c) = sum over p of a(p, q) b(p, c)   places alike; dst (n, b.c, h, w), h * w = a.c
+// h and w are read for TN alone.
+CzValue cz_matmul(CzGraph *graph, CzValue a, CzValue b, CzMatmul form, int32_t h, int32_t w);
+
 // Bilinear, sample centres at half pixels, edges repeated (PyTorch: align_corners=False).
 CzValue cz_resize(CzGraph *graph, CzValue src, int32_t h, int32_t w);
 CzValue cz_resize_grad(CzGraph *graph, CzValue d_dst, int32_t src_h, int32_t src_w); // its adjoint

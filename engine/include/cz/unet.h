@@ -9,16 +9,29 @@
 
 G_BEGIN_DECLS
 
+typedef enum { CZ_NORM_NONE, CZ_NORM_BATCH, CZ_NORM_INSTANCE } CzNorm;
+
 typedef struct {
     int32_t n_inputs;   // channels of the input; 1
     int32_t widths[4];  // decoder, from 1/16 to 1/2; 128, 96, 64, 48
     int32_t context;    // 1: a 1x1 of the global mean is added at the bottom
+    // Zero: the network as it was before there were these.
+    int32_t stride;    // of the chroma: 2, or 4: the decoder's last level is left out; 0: 2
+    int32_t attention; // self-attention (Zhang et al. 2019) at 1/attention: 4, 8, 16 or 32; 0: none
+    int32_t depth;     // levels of the encoder, 5, or 4: it ends at 1/16; 0: 5
+    int32_t blocks;    // residual blocks in each level of the decoder, 1 to 4; 0: 1
+    int32_t norm;      // CzNorm, of the decoder's 3x3 convolutions and skips
+    int32_t concat;    // 1: skips are concatenated, not added
+    float dropout;     // behind each level of the decoder, training only; 0 to 0.9
 } CzUnetParams;
+
+// What these params lack to be a network, in words; NULL: nothing. The caller frees.
+char *cz_unet_fault(const CzUnetParams *params);
 
 extern const CzUnetParams cz_unet_default;
 
 typedef struct {
-    CzValue chroma;   // (n, 2, h/2, w/2) a*b*/100, F32
+    CzValue chroma;   // (n, 2, h/2, w/2) a*b*/100, F32; sizes over the stride
     CzValue features; // (n, widths[1], h/8, w/8), F32: what hints are spread by
 } CzUnetOutput;
 
