@@ -236,7 +236,7 @@ void cz_unet_net(CzNet *net, CzValue lightness, const CzUnetParams *params,
     int32_t top = params->stride == 4 ? 1 : 0; // the level that the decoder ends at
     CzValue levels[N_LEVELS];
     encode(graph, lightness, "encoder.", levels, bottom);
-    CzValue y = levels[bottom];
+    CzValue y = levels[bottom], features = y;
     if (params->context)
         y = add_context(graph, y, dtype);
     y = attend(&decoder, y, bottom);
@@ -244,11 +244,12 @@ void cz_unet_net(CzNet *net, CzValue lightness, const CzUnetParams *params,
         y = step_up(&decoder, y, levels[level], BOTTOM - 1 - level);
         y = attend(&decoder, y, level);
         if (level == FEATURE_LEVEL)
-            output->features = cz_net_to_f32(net, y);
+            features = y;
     }
     output->decoded = y;
     y = convolve(graph, y, CZ_NONE, "", "head", (Layer){.width = 2, .kernel = 3});
     output->chroma = cz_net_to_f32(net, y);
+    output->features = cz_net_to_f32(net, features);
 }
 
 CzUnetOutput cz_unet_build(CzGraph *graph, CzValue lightness, const CzUnetParams *params,
