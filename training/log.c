@@ -48,6 +48,7 @@ static const Column columns[] = {
     {"spread_true", "spread/truth", STEP(spread_true)},
     {"gamut", "chroma/out_of_gamut", PACE(gamut)},
     {"rollbacks", "speed/rollbacks", PACE(rollbacks)},
+    {"outliers", "speed/outliers", PACE(outliers)},
 };
 // clang-format on
 #define N_COLUMNS G_N_ELEMENTS(columns)

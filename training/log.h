@@ -25,6 +25,7 @@ typedef struct {
     float images_per_s; // since the process began, as the next
     float loader_wait;  // share of the time
     float rollbacks;    // so far
+    float outliers;     // so far (outliers.h)
 } TrainPace;
 
 typedef struct TrainLog TrainLog;

@@ -318,6 +318,18 @@ static bool critic_fits_all(const TrainRecipe *recipe, const TrainSizes *sizes)
     return true;
 }
 
+// The caller frees; NULL: the network can take crops of all sizes.
+static char *network_fault(const TrainRecipe *recipe, const TrainSizes *sizes)
+{
+    char *fault = NULL;
+    for (int i = 0; i < sizes->n && !fault; i++) {
+        TrainRecipe stage = *recipe;
+        stage.crop = sizes->crops[i];
+        fault = train_recipe_network_fault(&stage);
+    }
+    return fault;
+}
+
 // Names that schedule.c and optimizer.c have to know.
 static const char *wrong_name(const TrainRecipe *recipe)
 {
@@ -337,12 +349,12 @@ static const char *wrong_name(const TrainRecipe *recipe)
 
 bool train_recipe_check(const TrainRecipe *recipe, GError **error)
 {
-    g_autofree char *fault = train_recipe_network_fault(recipe);
     const char *wrong = NULL;
     TrainSizes sizes;
     TrainGan gan;
     if (!train_recipe_sizes(recipe, &sizes, error))
         return false;
+    g_autofree char *fault = network_fault(recipe, &sizes);
     if (fault)
         wrong = fault;
     else if (recipe->scale_max < recipe->scale_min)

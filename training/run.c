@@ -42,9 +42,10 @@ typedef struct {
     TrainLoader *loader;
     TrainLog *log;
     int64_t done, steps;
-    int64_t ran;     // steps of this process
-    int64_t skipped; // steps in a row without an update
-    float gamut;     // of the last line's step
+    int64_t ran;      // steps of this process
+    int64_t skipped;  // steps in a row without an update
+    int64_t outliers; // steps left out as such, in the whole training
+    float gamut;      // of the last line's step
     TrainWatch watch;
     double began, saved;        // seconds
     TrainProgress progress;     // of the checkpoint that it went on from
@@ -224,11 +225,12 @@ static void next_line(Run *run)
     const TrainPace pace = {
         .rate = (float)rate,
         .rate_encoder = (float)(rate * recipe->encoder_scale),
-        .rate_critic = run->judged ? (float)recipe->critic_rate : 0,
+        .rate_critic = run->judged ? (float)train_recipe_critic_rate(recipe, run->done - 1) : 0,
         .images_per_s = (float)((double)run->ran * (double)train_recipe_per_step(recipe) / elapsed),
         .loader_wait = (float)(train_loader_waited(run->loader) / elapsed),
         .gamut = run->gamut,
         .rollbacks = (float)run->watch.rollbacks,
+        .outliers = (float)run->outliers,
     };
     train_log_line(run->log, run->done, &pace);
 }
@@ -348,6 +350,7 @@ static bool watch_step(Run *run, const TrainScalars *scalars, bool *alarm, GErro
 
 static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
 {
+    run->outliers = scalars->n_outliers;
     run->skipped = scalars->gate > 0 || scalars->outlier ? 0 : run->skipped + 1;
     if (scalars->outlier)
         fprintf(stderr,

@@ -8,6 +8,7 @@
 #include <cz/error.h>
 #include <cz/model.h>
 
+#include "schedule.h"
 #include "sweep.h"
 
 // ---- how much a key mattered --------------------------------------------------------------------
@@ -110,7 +111,7 @@ static int64_t steps_done(const TrainSweep *sweep, const TrainSweepRun *run, int
     if (run->n_scores == 0 || !train_sweep_recipe(sweep->plan, run->values, &recipe, NULL))
         return 0;
     int64_t steps = train_sweep_steps(sweep->plan, &recipe, run->n_scores - 1);
-    *images = steps * recipe.batch;
+    *images = steps * train_recipe_per_step(&recipe);
     return steps;
 }
 

@@ -219,6 +219,21 @@ static void critic_has_to_fit_all_sizes(void)
     g_assert_nonnull(strstr(error->message, "gan.layers"));
 }
 
+static void network_has_to_take_all_sizes(void)
+{
+    TrainRecipe recipe = long_recipe();
+    g_autoptr(GError) error = NULL;
+    recipe.crop = 256;
+    recipe.levels = 7;
+    choose(&recipe, "network.architecture=pix2pix");
+    choose(&recipe, "data.sizes=128,256");
+    train_recipe_check(&recipe, &error);
+    g_assert_no_error(error);
+    choose(&recipe, "data.sizes=96,256"); // 2^7 does not divide it
+    g_assert_false(train_recipe_check(&recipe, &error));
+    g_assert_nonnull(strstr(error->message, "96"));
+}
+
 static void unknown_names_are_refused(void)
 {
     static const char *const keys[] = {"optimizer.kind", "optimizer.schedule", "gan.schedule",
@@ -264,6 +279,7 @@ int main(int argc, char **argv)
     ADD(crops_grow_where_the_recipe_says);
     ADD(impossible_sizes_are_refused);
     ADD(critic_has_to_fit_all_sizes);
+    ADD(network_has_to_take_all_sizes);
     ADD(unknown_names_are_refused);
     ADD(only_switches_break_the_course);
     return g_test_run();
