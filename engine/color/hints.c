@@ -14,7 +14,7 @@
 #include <cz/memory.h>
 
 #include "base/clones.h"
-#include "color/cholesky.h"
+#include "base/cholesky.h"
 #include "color/transfer.h"
 
 #define MOST_DABS    1024

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/clones.h"
-#include "color/cholesky.h"
+#include "base/cholesky.h"
 
 #define WARM_A  0.5f         // cos 60 degrees
 #define WARM_B  0.866025404f // sin 60 degrees

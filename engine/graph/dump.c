@@ -88,6 +88,9 @@ static void append_params(GString *text, const CzNode *node)
     case CZ_OP_POOL_GRAD:
         append_int(text, "pool", params->pool, 0);
         break;
+    case CZ_OP_SOLVE:
+        append_float(text, "ridge", params->ridge);
+        break;
     case CZ_OP_STEP_GATE:
         append_float(text, "limit", params->gate_limit);
         break;

@@ -11,7 +11,7 @@
 #include <cz/memory.h>
 #include <cz/rng.h>
 
-#include "color/cholesky.h"
+#include "base/cholesky.h"
 #include "color/hints.h"
 #include "colorizer/private.h"
 #include "weights.h"

@@ -9,7 +9,7 @@
 #include <cz/color.h>
 #include <cz/rng.h>
 
-#include "color/cholesky.h"
+#include "base/cholesky.h"
 
 static double hue_of(double a, double b)
 {

@@ -74,6 +74,7 @@ typedef union {
     } offset;         // SLICE, PAD: where the smaller tensor starts in the larger
     CzMatmul matmul;
     int32_t pool;     // POOL: edge of the square that is averaged
+    float ridge;      // SOLVE: added to the diagonal
     float gate_limit; // STEP_GATE: largest gradient norm; 0 = none
     float constant;
     struct {

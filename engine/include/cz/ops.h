@@ -78,6 +78,10 @@ CzValue cz_cast(CzGraph *graph, CzValue src, CzDtype dtype);
 // as a function of seed, of the sample's number (sample: (n, 1, 1, 1), whole numbers from 0 to 2^24)
 // and of the place in the sample. Its own gradient is zero.
 CzValue cz_dropout_mask(CzGraph *graph, CzValue sample, CzShape shape, CzDtype dtype, float rate, uint64_t seed);
+CzValue cz_transpose(CzGraph *graph, CzValue src); // h for w
+// x of ((A + A') / 2 + ridge I) x = rhs, by Cholesky's factorization: A (n, 1, k, k), rhs and result
+// (n, c, 1, k), k at most 64, c at most 8, all F32. NaN where the matrix is not positive definite.
+CzValue cz_solve(CzGraph *graph, CzValue matrix, CzValue rhs, float ridge);
 
 // Scalar gate from a squared gradient norm: 0 if it is not finite, else min(1, limit / norm)
 // (limit 0: 1). An update multiplies its gradient with it, and does nothing at all when it is 0.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // Cholesky's factorization, row by row, and the two triangular solves.
-#include "color/cholesky.h"
+#include "base/cholesky.h"
 
 #include <math.h>
 
