@@ -8,6 +8,7 @@
 #include <cz/memory.h>
 
 #include "base/clones.h"
+#include "color/hint_head.h"
 
 bool cz_features_init(CzFeatures *features, int32_t width, int32_t height, int32_t channels,
                       GError **error)
@@ -96,6 +97,19 @@ static void normalize(CzFeatures *features, float *mean)
         features->data[i] *= scale;
 }
 
+// Features as the head sees them, and what it makes of the places.
+static bool use_head(CzGround *ground, GError **error)
+{
+    size_t n = (size_t)ground->field.width * ground->field.height;
+    const CzHintHead *head = ground->head;
+    ground->head = NULL;
+    for (int m = 0; m < ground->n_features; m++)
+        if (!cz_hint_head_project(head, &ground->features[m], error))
+            return false;
+    ground->amplitudes = cz_memory_alloc(n * sizeof(float), "amplitudes of hints", error);
+    return ground->amplitudes && cz_hint_head_amplitudes(head, ground, ground->amplitudes, error);
+}
+
 bool cz_ground_finish(CzGround *ground, int32_t photo_w, int32_t photo_h, GError **error)
 {
     const CzField *field = &ground->field;
@@ -115,6 +129,10 @@ bool cz_ground_finish(CzGround *ground, int32_t photo_w, int32_t photo_h, GError
     memset(ground->lengths, 0, n * sizeof(float));
     for (int m = 0; m < ground->n_features; m++)
         normalize(&ground->features[m], place);
+    if (ground->head && !use_head(ground, error)) {
+        cz_memory_free(place);
+        return false;
+    }
     for (int m = 0; m < ground->n_features; m++)
         for (size_t i = 0; i < n; i++) {
             const CzFeatures *features = &ground->features[m];
@@ -133,5 +151,6 @@ void cz_ground_clear(CzGround *ground)
     for (int m = 0; m < CZ_MAX_FEATURES; m++)
         cz_features_clear(&ground->features[m]);
     cz_memory_free(ground->lengths);
+    cz_memory_free(ground->amplitudes);
     memset(ground, 0, sizeof *ground);
 }

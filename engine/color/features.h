@@ -32,17 +32,21 @@ CzBetween cz_between(double place, int32_t n);
 
 #define CZ_MAX_FEATURES 8
 
+typedef struct CzHintHead CzHintHead; // color/hint_head.h
+
 // What hints are spread on. The distance of two places in features is the root of the mean, over
 // the maps of features, of squared distances.
 typedef struct {
     CzField field; // as the network gave it
     CzFeatures features[CZ_MAX_FEATURES];
     int n_features;
-    float *lengths;      // field.height * field.width: mean squared length of the features there
-    float width, height; // of the photograph, in shorter sides
+    const CzHintHead *head; // what the weights have learned, until finished; NULL: nothing
+    float *lengths;         // field.height * field.width: mean squared length of the features there
+    float *amplitudes;      // field.height * field.width, of places (color/hint_head.h); NULL: 1
+    float width, height;    // of the photograph, in shorter sides
 } CzGround;
 
 // After field and features are filled: normalizes the features of each map (mean off, mean square
-// length 1) and makes the rest. CZ_ERROR_MEMORY: nothing has changed.
+// length 1), takes them through the head and makes the rest. CZ_ERROR_MEMORY: of no use any more.
 bool cz_ground_finish(CzGround *ground, int32_t photo_w, int32_t photo_h, GError **error);
 void cz_ground_clear(CzGround *ground); // accepts a zeroed one

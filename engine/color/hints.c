@@ -13,8 +13,8 @@
 #include <cz/error.h>
 #include <cz/memory.h>
 
-#include "base/clones.h"
 #include "base/cholesky.h"
+#include "base/clones.h"
 #include "color/transfer.h"
 
 #define MOST_DABS    1024
@@ -28,19 +28,34 @@
 // (bench_hints), but for bold and sharper, which give up a hundredth of that so that what an artist
 // wants of one thing leaves others alone. Reach moves places, near by or anywhere; a short one
 // makes less modest and the wide kernel narrower, a long one calls more things alike.
-CzHintKernel cz_hint_kernel(double reach)
+static const CzHintKernel tuned = {.feature = 2.6f,
+                                   .place = 3.75f,
+                                   .lightness = 55,
+                                   .chroma = 48,
+                                   .bold = 30,
+                                   .sharper = 3,
+                                   .near_place = 2,
+                                   .strength = 0.00075f,
+                                   .noise = 0.01f};
+
+CzHintKernel cz_hint_kernel_of(const CzHintKernel *middle, double reach)
 {
     float little = (float)exp2(fmin(reach - 0.5, 0)), much = (float)exp2(fmax(reach - 0.5, 0));
     float far = (float)exp2(4 * (reach - 0.5));
-    return (CzHintKernel){.feature = 2.6f * little,
-                          .place = 3.75f * far,
-                          .lightness = 55 * little,
-                          .chroma = 48 * little,
-                          .bold = 30 * little * little,
-                          .sharper = 3 * little / much,
-                          .near_place = 2 * far,
-                          .strength = 0.00075f * little * little,
-                          .noise = 0.01f};
+    return (CzHintKernel){.feature = middle->feature * little,
+                          .place = middle->place * far,
+                          .lightness = middle->lightness * little,
+                          .chroma = middle->chroma * little,
+                          .bold = middle->bold * little * little,
+                          .sharper = middle->sharper * little / much,
+                          .near_place = middle->near_place * far,
+                          .strength = middle->strength * little * little,
+                          .noise = middle->noise};
+}
+
+CzHintKernel cz_hint_kernel(double reach)
+{
+    return cz_hint_kernel_of(&tuned, reach);
 }
 
 // ---- the field at a dab -------------------------------------------------------------------------
@@ -97,7 +112,7 @@ typedef struct {
     float l;     // of the photograph under the dab
     Given given; // by the ground's field there
     float a, b;  // wanted, inside the gamut
-    float weight, length;
+    float weight, length, amplitude;
     const float *features; // of all maps, one after the other
 } Point;
 
@@ -164,6 +179,16 @@ static bool regression_alloc(Regression *r, GError **error)
     return memory != NULL;
 }
 
+static float amplitude_at(const CzGround *ground, const Corners *corners)
+{
+    float amplitude = 0;
+    if (!ground->amplitudes)
+        return 1;
+    for (int k = 0; k < 4; k++)
+        amplitude += corners->weights[k] * ground->amplitudes[corners->places[k]];
+    return amplitude;
+}
+
 static bool point_init(Regression *r, size_t index, const CzDab *dab, GError **error)
 {
     const CzGround *ground = r->ground;
@@ -185,6 +210,7 @@ static bool point_init(Regression *r, size_t index, const CzDab *dab, GError **e
                      .weight = CLAMP(dab->weight, LEAST_WEIGHT, 1),
                      .features = features};
     point->given = field_at(&ground->field, &point->corners, dab->l);
+    point->amplitude = amplitude_at(ground, &point->corners);
     for (int m = 0; m < ground->n_features; m++) {
         cz_features_at(&ground->features[m], dab->x, dab->y, features);
         features += ground->features[m].channels;
@@ -218,10 +244,21 @@ static double kernel_of(const Regression *r, const Point *p, const Point *q, boo
 static void fill(Regression *r, bool near)
 {
     size_t n = r->n_points;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < i; j++)
             r->matrix[i * n + j] = kernel_of(r, &r->points[i], &r->points[j], near);
-        r->matrix[i * n + i] = 1 + r->kernel->noise / r->points[i].weight;
+}
+
+// From likeness to the covariance of what the dabs say.
+static void add_amplitudes(Regression *r)
+{
+    size_t n = r->n_points;
+    for (size_t i = 0; i < n; i++) {
+        const Point *point = &r->points[i];
+        for (size_t j = 0; j < i; j++)
+            r->matrix[i * n + j] *= point->amplitude * r->points[j].amplitude;
+        r->matrix[i * n + i] =
+            point->amplitude * point->amplitude + r->kernel->noise / point->weight;
     }
 }
 
@@ -253,8 +290,10 @@ static bool solve_parts(Regression *r, GError **error)
 {
     fill(r, true);
     split(r);
+    add_amplitudes(r);
     bool good = cz_cholesky_solve(r->matrix, r->n_points, r->near, 2);
     fill(r, false);
+    add_amplitudes(r);
     if (good && cz_cholesky_solve(r->matrix, r->n_points, r->wide, 4))
         return true;
     g_set_error(error, CZ_ERROR, CZ_ERROR_NUMERIC, "the %zu hints contradict each other",
@@ -277,8 +316,11 @@ static bool solve(Regression *r, GError **error)
         }
     r->strength = r->kernel->strength * modest / (1 + r->kernel->strength * predicted);
     for (size_t i = 0; i < r->n_points; i++)
-        for (int channel = 0; channel < 2; channel++)
+        for (int channel = 0; channel < 2; channel++) {
             r->wide[4 * i + channel] -= r->strength * r->wide[4 * i + 2 + channel];
+            r->wide[4 * i + channel] *= r->points[i].amplitude;
+            r->near[2 * i + channel] *= r->points[i].amplitude;
+        }
     return true;
 }
 
@@ -451,6 +493,10 @@ static void spread(Regression *r, CzField *field)
     clear_residuals(r);
     for (size_t i = 0; i < r->n_points; i++)
         spread_point(r, &r->points[i], r->wide + 4 * i, r->near + 2 * i);
+    for (size_t i = 0; r->ground->amplitudes && i < n; i++) {
+        r->residual[0][i] *= r->ground->amplitudes[i];
+        r->residual[1][i] *= r->ground->amplitudes[i];
+    }
     cz_field_copy(field, &r->ground->field);
     float stronger = 1 + (float)r->strength;
     for (size_t i = 0; i < n; i++) {
@@ -484,12 +530,19 @@ bool cz_hints_spread(const CzGround *ground, const CzDab *dabs, size_t n_dabs,
     return good;
 }
 
-void cz_hints_predicted(const CzGround *ground, const CzDab *dab, float ab[2])
+void cz_hints_given(const CzGround *ground, const CzDab *dab, float *l, float c[2], float ab[2])
 {
     const Corners corners = corners_of(&ground->field, dab);
     const Given given = field_at(&ground->field, &corners, dab->l);
-    ab[0] = given.ab[0];
-    ab[1] = given.ab[1];
+    *l = given.l;
+    memcpy(c, given.c, sizeof given.c);
+    memcpy(ab, given.ab, sizeof given.ab);
+}
+
+void cz_hints_predicted(const CzGround *ground, const CzDab *dab, float ab[2])
+{
+    float l, c[2];
+    cz_hints_given(ground, dab, &l, c, ab);
 }
 
 bool cz_hints_likeness(const CzGround *ground, const CzDab *dab, const CzHintKernel *kernel,

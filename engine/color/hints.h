@@ -15,9 +15,10 @@
 //
 // where alpha and beta make r the modest part and the rest at the dabs, up to noise / weight. ab is
 // the prediction: the second sum says that a picture may be stronger or paler than predicted.
-// Kriging (Rasmussen & Williams 2006, 2.2, 2.7 and 4.2.1: sums and products of gamma-exponential
-// and linear kernels). Features, L* and ab are the network's and the field's; place is in shorter
-// sides of the photograph.
+// Weights may have learned amplitudes of places (hint_head.h): both kernels are multiplied with
+// those of p and j. Kriging (Rasmussen & Williams 2006, 2.2, 2.7 and 4.2.1: sums and products of
+// gamma-exponential and linear kernels). Features, L* and ab are the network's and the field's;
+// place is in shorter sides of the photograph.
 #pragma once
 
 #include <cz/hints.h>
@@ -31,6 +32,8 @@ typedef struct {
 
 // The kernel of a reach, 0 to 1.
 CzHintKernel cz_hint_kernel(double reach);
+// The same of another kernel for the middle reach.
+CzHintKernel cz_hint_kernel_of(const CzHintKernel *middle, double reach);
 
 // field: of the ground's size (out): the ground's field with the hints; untouched after an error.
 // At a dab of weight 1 the field gives the dab's color, brought into the gamut. Single-threaded.
@@ -40,6 +43,8 @@ bool cz_hints_spread(const CzGround *ground, const CzDab *dabs, size_t n_dabs,
 
 // What the ground's field gives at a dab, before all hints.
 void cz_hints_predicted(const CzGround *ground, const CzDab *dab, float ab[2]);
+// All that the regression reads there but the features: l and c of the field, and the above.
+void cz_hints_given(const CzGround *ground, const CzDab *dab, float *l, float c[2], float ab[2]);
 // The wide kernel's values between a dab and all places of the ground's field. likeness:
 // field.height * field.width (out); untouched after an error. CZ_ERROR_MEMORY, NUMERIC.
 bool cz_hints_likeness(const CzGround *ground, const CzDab *dab, const CzHintKernel *kernel,

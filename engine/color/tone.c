@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/clones.h"
 #include "base/cholesky.h"
+#include "base/clones.h"
 
 #define WARM_A  0.5f         // cos 60 degrees
 #define WARM_B  0.866025404f // sin 60 degrees

@@ -310,6 +310,9 @@ CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo, int
     g_autoptr(CzChroma) chroma = g_new0(CzChroma, 1);
     chroma->width = photo->width;
     chroma->height = photo->height;
+    const CzHintHead *hints = cz_network_hints(colorizer->network);
+    chroma->ground.head = hints;
+    chroma->kernel = hints ? hints->kernel : cz_hint_kernel(0.5);
     int32_t w, h;
     cz_reducer_field_size(reducer, &w, &h);
     const CzTiling tiling =
@@ -337,7 +340,7 @@ bool cz_chroma_hint(CzChroma *chroma, const CzDab *dabs, size_t n, double reach,
         g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT, "reach is %g, allowed is 0 to 1", reach);
         return false;
     }
-    CzHintKernel kernel = cz_hint_kernel(reach);
+    CzHintKernel kernel = cz_hint_kernel_of(&chroma->kernel, reach);
     if (!cz_hints_spread(&chroma->ground, dabs, n, &kernel, &chroma->field, error))
         return false;
     chroma->hinted = n > 0;

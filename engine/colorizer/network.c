@@ -11,6 +11,8 @@
 #include <cz/ops.h>
 #include <cz/plan.h>
 
+#include "colorizer/hint_file.h"
+
 // Plans of the last sizes are kept: the pictures of a folder often have the same one, and a
 // picture is seen at several. Each holds its activations.
 #define MAX_PLANS 8
@@ -35,6 +37,7 @@ struct CzNetwork {
     CzModelFile *file;
     CzGeneratorParams params;
     CzNetworkUse use;
+    CzHintHead *hints; // NULL: none
     bool bf16, automatic;
     guint64 tried; // bit i: the i-th device of cz_devices() has refused
     CzEngineDevice *device;
@@ -96,7 +99,9 @@ static bool read_file(CzNetwork *network, const char *weights, GError **error)
                     "%s: expected a network with 1 input channel, found %d", weights, n_inputs);
         return false;
     }
-    return read_use(&network->use, network->file, error);
+    return read_use(&network->use, network->file, error) &&
+           cz_hint_head_read(network->file, cz_generator_features(&network->params),
+                             &network->hints, error);
 }
 
 // ---- the device ---------------------------------------------------------------------------------
@@ -190,12 +195,23 @@ void cz_network_free(CzNetwork *network)
         return;
     leave_device(network);
     cz_model_file_free(network->file);
+    cz_hint_head_free(network->hints);
     g_free(network);
 }
 
 const CzNetworkUse *cz_network_use(const CzNetwork *network)
 {
     return &network->use;
+}
+
+const CzHintHead *cz_network_hints(const CzNetwork *network)
+{
+    return network->hints;
+}
+
+void cz_network_forget_hints(CzNetwork *network)
+{
+    g_clear_pointer(&network->hints, cz_hint_head_free);
 }
 
 const CzDeviceInfo *cz_network_device(const CzNetwork *network)

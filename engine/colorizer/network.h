@@ -7,7 +7,7 @@
 #include <cz/backend.h>
 #include <cz/generator.h>
 
-#include "color/features.h"
+#include "color/hint_head.h"
 
 typedef struct CzNetwork CzNetwork;
 
@@ -24,6 +24,9 @@ typedef struct {
 CzNetwork *cz_network_new(const char *weights, const char *device, bool bf16, GError **error);
 void cz_network_free(CzNetwork *network); // accepts NULL
 const CzNetworkUse *cz_network_use(const CzNetwork *network);
+// What the file has learned about hints; NULL: nothing.
+const CzHintHead *cz_network_hints(const CzNetwork *network);
+void cz_network_forget_hints(CzNetwork *network); // from now on nothing: to learn it anew
 const CzDeviceInfo *cz_network_device(const CzNetwork *network); // may change in a run
 
 bool cz_network_features_init(const CzNetwork *network, int32_t w, int32_t h, CzFeatures *features,

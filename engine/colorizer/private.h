@@ -17,6 +17,7 @@ struct CzColorizer {
 struct CzChroma {
     CzField field; // with the hints
     CzGround ground;
+    CzHintKernel kernel; // of the middle reach
     CzField fine; // of tiles, without hints; width 0: none
     int32_t n_tiles;
     bool hinted;
