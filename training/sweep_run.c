@@ -231,9 +231,9 @@ static void on_exit_of_child(GPid pid, int status, void *data)
     job->pid = 0;
     runner->n_running--;
     note_result(runner, job, status);
-    print_result(runner, job);
     GError **error = runner->error ? NULL : &runner->error;
     check(runner, train_sweep_save(runner->sweep, error));
+    print_result(runner, job); // what is told is safe
     advance(runner);
 }
 

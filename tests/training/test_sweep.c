@@ -422,7 +422,7 @@ static void scores_are_read_from_a_runs_tables(void)
     g_assert_false(train_sweep_read_score(gain, folder.path, 8, &value, &error));
     expect_error(&error, "gain at step 8");
     // The last quarter of 8 is what is after 6.
-    g_file_set_contents(log, "step,loss\n2,9\n4,9\n6,9\n5,9\n6,7\n7,1\n8,2\n", -1, NULL);
+    g_file_set_contents(log, "step,loss\n2,9\n4,9\n6,9\n5,9\n6,7\n7,5\n7,1\n8,2\n", -1, NULL);
     g_assert_true(train_sweep_read_score(loss, folder.path, 8, &value, &error));
     g_assert_cmpfloat(value, ==, 1.5);
     folder_free(&folder);
