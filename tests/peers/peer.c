@@ -2,6 +2,7 @@
 // Our side of the comparison with PyTorch (pytorch.py): outputs, gradients, and single timed runs.
 //
 //   peer run WEIGHTS IN OUT DEVICE BF16      OUT: chroma, features, loss, grad/NAME   (safetensors)
+//   peer step IN OUT SECTION.KEY=VALUE ...       a training step (peer_step.h)
 //   peer time WEIGHTS infer|train SIZE BATCH BF16 THREADS   a line in: one run; a line out: its
 //   milliseconds
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <cz/threads.h>
 #include <cz/unet.h>
 
+#include "peer_step.h"
 #include "recipe.h"
 #include "step.h"
 
@@ -245,6 +247,8 @@ int main(int argc, char **argv)
     cz_threads_init(argv);
     if (argc == 7 && strcmp(argv[1], "run") == 0)
         done = run(argv, &error);
+    else if (argc >= 4 && strcmp(argv[1], "step") == 0)
+        done = peer_step(argv + 2, &error);
     else if (argc == 8 && strcmp(argv[1], "time") == 0)
         done = time_runs(argv, &error);
     if (!done)

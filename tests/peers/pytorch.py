@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 """An independent witness: the same weights file in PyTorch.
 
-pytorch.py check PEER WEIGHTS    chroma, features, loss and every gradient agree; exit 77 without PyTorch
+pytorch.py check PEER WEIGHTS    outputs, losses and every gradient agree, a training step's (losses.py)
+                                 with critic and R1 included; exit 77 without PyTorch
 pytorch.py time PEER WEIGHTS     speed of inference and of a training step, interleaved, as a table
 """
 import json
@@ -24,6 +25,7 @@ except ImportError as missing:
     sys.exit(77)
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import losses  # noqa: E402
 from unet import UNet  # noqa: E402
 
 
@@ -31,7 +33,7 @@ def load(path):
     with safe_open(path, "pt") as file:
         widths = tuple(int(w) for w in file.metadata()["colorize.widths"].split(","))
     network = UNet(widths)
-    network.load_state_dict({k: v.float() for k, v in load_file(path).items()}, strict=True)
+    network.load_state_dict({k: v.float() for k, v in load_file(path).items() if not k.startswith("classes.")}, strict=True)
     return network
 
 
@@ -83,6 +85,11 @@ def check(peer, weights):
     with tempfile.TemporaryDirectory() as folder:
         shapes = [(1, 256, 256), (2, 97, 131), (4, 128, 128)]
         results = [check_shape(peer, weights, *shape, folder) for shape in shapes]
+        encoder = os.path.join(os.environ["COLORIZE_SOURCE_ROOT"], "training", "pretrained",
+                               "efficientnet-lite0-imagenet.safetensors")
+        # Not clamped: where many places have one lightness, all of them cross a kink together.
+        batch = 2 * sample(3, 192, 192, seed=5)[1][:, :1], sample(3, 96, 96, seed=4)[1]
+        results += [losses.check_step(peer, weights, encoder, keys, batch, folder) for keys in losses.SETUPS]
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
     return 0 if all(results) else 1
 

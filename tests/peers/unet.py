@@ -49,11 +49,11 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    def __init__(self):
+    def __init__(self, n_inputs=1, n_blocks=16):
         super().__init__()
-        self.stem = SameConv(1, 32, 3, 2)
-        self.block = nn.ModuleList(Block(k, s if i == 0 else 1, e, c if i == 0 else o, o)
-                                   for k, s, e, c, o, n in STAGES for i in range(n))
+        self.stem = SameConv(n_inputs, 32, 3, 2)
+        blocks = [Block(k, s if i == 0 else 1, e, c if i == 0 else o, o) for k, s, e, c, o, n in STAGES for i in range(n)]
+        self.block = nn.ModuleList(blocks[:n_blocks])
 
     def forward(self, x):
         skips, x = [], self.stem(x)
