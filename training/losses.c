@@ -198,16 +198,22 @@ const char *train_losses_name(const TrainLosses *losses, int32_t term)
 
 // ---- what terms need in the store ---------------------------------------------------------------
 
+static int32_t n_features(const TrainRecipe *recipe)
+{
+    CzGeneratorParams params = train_recipe_generator(recipe);
+    return cz_generator_features(&params);
+}
+
 bool train_losses_each(const TrainRecipe *recipe,
                        bool (*visit)(void *user, const CzUnetTensor *tensor), void *user)
 {
-    return recipe->classes <= 0 || train_classes_each(recipe->width8, visit, user);
+    return recipe->classes <= 0 || train_classes_each(n_features(recipe), visit, user);
 }
 
 bool train_losses_start(CzStore *store, const TrainRecipe *recipe, GError **error)
 {
     return (recipe->classes <= 0 ||
-            train_classes_start(store, recipe->width8, (uint64_t)recipe->seed, error)) &&
+            train_classes_start(store, n_features(recipe), (uint64_t)recipe->seed, error)) &&
            (recipe->perceptual <= 0 ||
             train_perceptual_start(store, recipe->perceptual_encoder, error));
 }

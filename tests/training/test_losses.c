@@ -6,6 +6,9 @@
 #include <cz/ops.h>
 #include <cz/threads.h>
 
+#include "checkpoint.h"
+#include "folder.h"
+
 enum { SIDE = STEP_CROP / 2, N_CHROMA = STEP_PIXELS / 2 };
 
 static const char *const names[] = {"huber",         "l1",    "gradient",  "gan",
@@ -364,6 +367,65 @@ static void senseless_schedules_are_refused(void)
     g_assert_true(error && strstr(error->message, "perceptual-encoder"));
 }
 
+// ---- the head of color classes ------------------------------------------------------------------
+
+static void classes_are_asked_of_any_generator(void)
+{
+    TrainRecipe recipe = recipe_of("huber=1 class=1");
+    g_auto(Bench) bench = {0};
+    Batch batch;
+    TrainScalars scalars = {0};
+    g_autoptr(GError) error = NULL;
+    static float chroma[2 * STEP_PIXELS]; // pix2pix gives one for every pixel
+    size_t n, n_moved = 0;
+    g_strlcpy(recipe.architecture, "pix2pix", sizeof recipe.architecture);
+    recipe.width = 8;
+    recipe.levels = 5;
+    make_batch(&batch, 2);
+    for (size_t i = 0; i < G_N_ELEMENTS(chroma); i++)
+        chroma[i] = 0.2f * batch.lightness[i / 2];
+    start(&bench, &recipe);
+    train_step_run(bench.step, batch.lightness, chroma, 0, &scalars, &error);
+    g_assert_no_error(error);
+    g_assert_cmpfloat(term(&scalars, "class"), >, 1);
+    g_assert_true(isfinite(scalars.loss));
+    float *m = read_tensor(bench.store, TRAIN_M "classes.weight", &n);
+    for (size_t i = 0; i < n; i++)
+        n_moved += m[i] != 0;
+    g_assert_cmpuint(n_moved, >, n / 2);
+    cz_memory_free(m);
+}
+
+// It is in the weights file, whoever reads that; a training that starts from there goes on with it.
+static void the_head_goes_with_the_weights(void)
+{
+    TrainRecipe recipe = recipe_of("huber=1 class=1 perceptual=1");
+    g_auto(Folder) folder = folder_new();
+    g_autofree char *path = folder_file(&folder, "weights.safetensors");
+    g_auto(Bench) bench = {0}, next = {0};
+    g_autoptr(GError) error = NULL;
+    CzGeneratorParams params;
+    Batch batch;
+    size_t n;
+    make_batch(&batch, 2);
+    start(&bench, &recipe);
+    bench_run(&bench, &batch, 0);
+    g_assert_true(train_weights_save(path, bench.store, &recipe, 1, &error));
+    g_autoptr(CzModelFile) file = cz_model_file_open(path, &error);
+    g_assert_true(cz_generator_read(&params, file, &error));
+    g_assert_nonnull(cz_model_file_find(file, "classes.weight"));
+    g_assert_null(cz_model_file_find(file, "classes.balance"));
+    g_assert_null(cz_model_file_find(file, "perceptual.stem.weight"));
+    g_strlcpy(recipe.start, path, sizeof recipe.start);
+    start(&next, &recipe);
+    float *kept = read_tensor(next.store, "classes.weight", &n);
+    float *ema = read_tensor(bench.store, TRAIN_EMA "classes.weight", &n);
+    for (size_t i = 0; i < n; i++) // the file holds F16
+        g_assert_cmpfloat_with_epsilon(kept[i], ema[i], 1e-4f + fabsf(ema[i]) / 1024);
+    cz_memory_free(kept);
+    cz_memory_free(ema);
+}
+
 // ---- a fixed recipe -----------------------------------------------------------------------------
 
 // smoke.conf, every term, a critic that stays as it is, the same batch ten times.
@@ -402,6 +464,8 @@ int main(int argc, char **argv)
     ADD(every_term_is_reached_by_its_key);
     ADD(weights_follow_their_schedule);
     ADD(senseless_schedules_are_refused);
+    ADD(classes_are_asked_of_any_generator);
+    ADD(the_head_goes_with_the_weights);
     ADD(first_ten_losses_are_these);
     return g_test_run();
 }
