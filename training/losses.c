@@ -85,6 +85,21 @@ static CzValue build_colourfulness(const Build *build)
     return cz_math(graph, cz_sub(graph, losses->chroma, losses->chroma_true), CZ_MATH_ABS);
 }
 
+// sqrt(var a + var b) over places and pictures; the small term as in mean_chroma().
+static CzValue spread(CzGraph *graph, CzValue ab)
+{
+    CzValue middle = cz_mean(graph, ab, cz_shape(1, 2, 1, 1));
+    CzValue square = cz_math(graph, cz_sub(graph, ab, middle), CZ_MATH_SQUARE);
+    return cz_math(graph, cz_scale(graph, cz_mean(graph, square, scalar), 2, 1e-6f), CZ_MATH_SQRT);
+}
+
+static CzValue build_spread(const Build *build)
+{
+    CzGraph *graph = build->src->graph;
+    CzValue output = spread(graph, build->src->output.chroma);
+    return cz_math(graph, cz_sub(graph, output, spread(graph, build->src->chroma)), CZ_MATH_ABS);
+}
+
 static CzValue build_class(const Build *build)
 {
     return train_classes_build(build->src->graph, build->src->output.features,
@@ -113,6 +128,7 @@ static const struct {
     {"gradient", offsetof(TrainRecipe, gradient), build_gradient},
     {"gan", offsetof(TrainRecipe, gan), build_gan},
     {"colourfulness", offsetof(TrainRecipe, colourfulness), build_colourfulness},
+    {"spread", offsetof(TrainRecipe, spread), build_spread},
     {"class", offsetof(TrainRecipe, classes), build_class},
     {"perceptual", offsetof(TrainRecipe, perceptual), build_perceptual},
 };

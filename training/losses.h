@@ -11,6 +11,7 @@
 //   gradient       mean of |difference of neighbours of o - t|, to the right plus downwards
 //   gan            the critic's verdict (gan.h), in steps against a critic
 //   colourfulness  |mean chroma of o - mean chroma of t|, chroma = sqrt(a^2 + b^2)
+//   spread         |spread of o - spread of t|, spread = sqrt(var a + var b) of the batch
 //   class          cross entropy of colour classes, rare ones counting more (classes.h)
 //   perceptual     distance in the features of a pretrained encoder (perceptual.h)
 #pragma once

@@ -93,6 +93,7 @@ static const TrainKey keys[] = {
     FLOAT("loss", "colourfulness", colourfulness, 0, 1e6, 0, "weight of |mean chroma of output - of truth|, ab/100"),
     FLOAT("loss", "gradient", gradient, 0, 1e6, 0, "weight of L1 on the differences of neighbours' ab/100"),
     FLOAT("loss", "gan", gan, 0, 1e6, 0, "weight of the critic's verdict; 0: no critic"),
+    FLOAT("loss", "spread", spread, 0, 1e6, 0, "weight of |spread of output's color - of truth's|, ab/100"),
     FLOAT("loss", "class", classes, 0, 1e6, 0, "weight of the cross entropy of color classes, rare ones counting more"),
     FLOAT("loss", "perceptual", perceptual, 0, 1e6, 0, "weight of the distance in a pretrained encoder's features"),
     TEXT("loss", "perceptual-encoder", perceptual_encoder, "", "that encoder, for color pictures (path, from the recipe's folder)"),

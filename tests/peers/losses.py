@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from unet import Encoder, UNet
 
-WEIGHTS = {"huber": 1.0, "l1": 0.5, "gradient": 0.25, "gan": 0.125, "colourfulness": 0.25, "class": 0.0625, "perceptual": 0.25}
+WEIGHTS = {"huber": 1.0, "l1": 0.5, "gradient": 0.25, "gan": 0.125, "colourfulness": 0.25, "spread": 0.5, "class": 0.0625, "perceptual": 0.25}
 
 # Keys of the critic.
 SETUPS = [{"gan.loss": "bce", "gan.spectral": 0, "gan.batch-norm": 1, "gan.scales": 2, "gan.r1": 10},
@@ -110,11 +110,15 @@ def generator_terms(weights, keys, lightness, truth):
 
     def chroma(ab):
         return (ab.pow(2).sum(1) + 1e-6).sqrt().mean()
+
+    def spread(ab):
+        return (ab.var((0, 2, 3), correction=0).sum() + 1e-6).sqrt()
     logits = critic(weights, keys, small, output)
     verdict = sum(-y.mean() if keys["gan.loss"] == "hinge" else gan_cost(keys["gan.loss"], y, True) for y in logits) / len(logits)
     terms = {"huber": F.smooth_l1_loss(output, truth, beta=0.1), "l1": F.l1_loss(output, truth),
              "gradient": d.diff(dim=3).abs().mean() + d.diff(dim=2).abs().mean(), "gan": verdict,
              "colourfulness": (chroma(output) - chroma(truth)).abs(), "class": class_loss(weights, features, truth),
+             "spread": (spread(output) - spread(truth)).abs(),
              "perceptual": perceptual(encoder, small, output, truth)}
     return own, terms
 

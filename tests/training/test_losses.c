@@ -11,8 +11,8 @@
 
 enum { SIDE = STEP_CROP / 2, N_CHROMA = STEP_PIXELS / 2 };
 
-static const char *const names[] = {"huber",         "l1",    "gradient",  "gan",
-                                    "colourfulness", "class", "perceptual"};
+static const char *const names[] = {"spread", "huber",         "l1",    "gradient",
+                                    "gan",    "colourfulness", "class", "perceptual"};
 
 // smoke.conf with these losses alone: "l1=1 gradient=0.5".
 static TrainRecipe recipe_of(const char *losses)
@@ -68,6 +68,16 @@ static double mean_chroma(const float *ab)
     return sum / (N_CHROMA / 2.0);
 }
 
+static double spread(const float *ab)
+{
+    double mean[2] = {0}, sum = 0;
+    for (int i = 0; i < N_CHROMA; i++)
+        mean[i % 2] += ab[i] / (N_CHROMA / 2.0);
+    for (int i = 0; i < N_CHROMA; i++)
+        sum += (ab[i] - mean[i % 2]) * (ab[i] - mean[i % 2]);
+    return sqrt(sum / (N_CHROMA / 2.0) + 1e-6);
+}
+
 static double huber(const float *o, const float *t, double beta)
 {
     double sum = 0;
@@ -104,7 +114,7 @@ static double gradient(const float *o, const float *t)
 // Those that are functions of color alone; class, perceptual and gan have tests of their own.
 static void terms_are_their_formulas(void)
 {
-    TrainRecipe recipe = recipe_of("huber=1 l1=2 gradient=3 colourfulness=4");
+    TrainRecipe recipe = recipe_of("huber=1 l1=2 gradient=3 colourfulness=4 spread=5");
     g_auto(Bench) bench = {0};
     Batch batch;
     float o[N_CHROMA];
@@ -119,7 +129,8 @@ static void terms_are_their_formulas(void)
     } expected[] = {{"huber", huber(o, t, recipe.huber_beta), 1},
                     {"l1", l1(o, t), 2},
                     {"gradient", gradient(o, t), 3},
-                    {"colourfulness", fabs(mean_chroma(o) - mean_chroma(t)), 4}};
+                    {"colourfulness", fabs(mean_chroma(o) - mean_chroma(t)), 4},
+                    {"spread", fabs(spread(o) - spread(t)), 5}};
     double sum = 0;
     for (size_t i = 0; i < G_N_ELEMENTS(expected); i++) {
         double found = term(&scalars, expected[i].name);
@@ -128,7 +139,7 @@ static void terms_are_their_formulas(void)
         sum += expected[i].weight * found;
     }
     g_assert_cmpfloat_with_epsilon(scalars.loss, (float)sum, 1e-6f * scalars.loss);
-    g_assert_cmpint(scalars.n_terms, ==, 4);
+    g_assert_cmpint(scalars.n_terms, ==, 5);
 }
 
 // ---- by finite differences ----------------------------------------------------------------------
