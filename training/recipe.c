@@ -46,6 +46,7 @@ static const TrainKey keys[] = {
     INT("network", "depth", depth, 4, 5, 5, "levels of the encoder: it ends at 1/32 or 1/16"),
     INT("network", "blocks", blocks, 1, 4, 1, "residual blocks in each level of the decoder"),
     TEXT("network", "norm", norm, "none", "normalisation of the decoder: none, batch or instance"),
+    TEXT("network", "head", head, "plain", "plain: chroma; affine: also slopes, trained through c + s (L - l) at full size"),
     INT("network", "concat", concat, 0, 1, 0, "1: skips are concatenated, 0: added"),
     TEXT("network", "architecture", architecture, "unet", "unet (EfficientNet encoder, the other keys above) or pix2pix (the keys below)"),
     INT("network", "width", width, 1, 512, 64, "pix2pix: channels of its first level"),

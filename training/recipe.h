@@ -18,7 +18,7 @@ typedef struct {
     char start[1024];   // weights to start from instead ("" = none)
     int32_t width16, width8, width4, width2, context;
     int32_t chroma, attention, depth, blocks, concat;
-    char norm[32], architecture[32];
+    char norm[32], head[32], architecture[32];
     int32_t width, levels, shared, unactivated, plain_start; // pix2pix
     double range, dropout;
     // [data]

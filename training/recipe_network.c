@@ -35,6 +35,7 @@ CzUnetParams train_recipe_network(const TrainRecipe *recipe)
     params.blocks = unless(recipe->blocks, 1);
     norm_of(recipe->norm, &params.norm);
     params.concat = recipe->concat;
+    params.affine = strcmp(recipe->head, "affine") == 0;
     params.dropout = (float)recipe->dropout;
     return params;
 }
@@ -81,6 +82,8 @@ static char *unet_fault(const TrainRecipe *recipe)
     if (!norm_of(recipe->norm, &params.norm))
         return g_strdup_printf("network.norm is '%s', expected none, batch or instance",
                                recipe->norm);
+    if (strcmp(recipe->head, "plain") && strcmp(recipe->head, "affine"))
+        return g_strdup_printf("network.head is '%s', expected plain or affine", recipe->head);
     if (!fault && recipe->crop % recipe->chroma)
         return g_strdup_printf("data.crop is %d, expected a multiple of network.chroma, %d",
                                recipe->crop, recipe->chroma);

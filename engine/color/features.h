@@ -38,6 +38,7 @@ typedef struct CzHintHead CzHintHead; // color/hint_head.h
 // the maps of features, of squared distances.
 typedef struct {
     CzField field; // as the network gave it
+    bool learned;  // the field's slopes are the network's own, but for its border
     CzFeatures features[CZ_MAX_FEATURES];
     int n_features;
     const CzHintHead *head; // what the weights have learned, until finished; NULL: nothing

@@ -487,8 +487,23 @@ static void clear_residuals(Regression *r)
     memset(r->residual[1], 0, n * sizeof(float));
 }
 
+// The ridge regression is linear in c: slopes of what the hints change, on the network's own.
+static void add_learned_slopes(const Regression *r, CzField *field, float stronger)
+{
+    const CzField *ground = &r->ground->field;
+    size_t n = (size_t)field->width * field->height;
+    for (size_t i = 0; i < n; i++) {
+        field->c[2 * i] = r->residual[0][i];
+        field->c[2 * i + 1] = r->residual[1][i];
+    }
+    cz_field_slopes(field, CZ_FIELD_EPSILON);
+    for (size_t i = 0; i < 2 * n; i++)
+        field->s[i] += stronger * ground->s[i];
+}
+
 static void spread(Regression *r, CzField *field)
 {
+    const CzField *ground = &r->ground->field;
     size_t n = (size_t)field->width * field->height;
     clear_residuals(r);
     for (size_t i = 0; i < r->n_points; i++)
@@ -499,11 +514,14 @@ static void spread(Regression *r, CzField *field)
     }
     cz_field_copy(field, &r->ground->field);
     float stronger = 1 + (float)r->strength;
+    if (r->ground->learned)
+        add_learned_slopes(r, field, stronger);
     for (size_t i = 0; i < n; i++) {
-        field->c[2 * i] = stronger * field->c[2 * i] + r->residual[0][i];
-        field->c[2 * i + 1] = stronger * field->c[2 * i + 1] + r->residual[1][i];
+        field->c[2 * i] = stronger * ground->c[2 * i] + r->residual[0][i];
+        field->c[2 * i + 1] = stronger * ground->c[2 * i + 1] + r->residual[1][i];
     }
-    cz_field_slopes(field, CZ_FIELD_EPSILON);
+    if (!r->ground->learned)
+        cz_field_slopes(field, CZ_FIELD_EPSILON);
     correct(r, field);
 }
 

@@ -166,6 +166,7 @@ typedef struct {
     CzGround *ground;
     CzTiling tiling;
     CzField *fine;
+    float *slopes;      // the network's own at the field's places, mean over sizes; NULL: none
     double done, share; // of all sizes: behind us, and of this one
     double told;        // last fraction that the host was told
 } PredictJob;
@@ -179,6 +180,35 @@ static bool report_network(void *user, double fraction)
         return true;
     job->told = total;
     return cz_worker_report(job->colorizer->worker, READING + (1 - READING) * total);
+}
+
+// What the last run says of slopes; chroma and resized are overwritten.
+static bool add_slopes(const PredictJob *job, int32_t w, int32_t h, float *chroma, float *resized,
+                       GError **error)
+{
+    const CzField *field = &job->ground->field;
+    // From a*b*/100 for each L*/50 to a*b* for each L*.
+    float weight = 2.0f / (float)cz_reducer_n_sizes(job->reducer);
+    if (!cz_network_slopes(job->colorizer->network, w, h, chroma, error) ||
+        !cz_resize_image(resized, field->width, field->height, chroma, (w + 1) / 2, (h + 1) / 2, 2,
+                         error))
+        return false;
+    for (size_t i = 0; i < 2 * (size_t)field->width * field->height; i++)
+        job->slopes[i] += weight * resized[i];
+    return true;
+}
+
+// The border is mended, and its slopes are of what it is now.
+static void use_slopes(const PredictJob *job)
+{
+    CzField *field = &job->ground->field;
+    int32_t border = MIN(field->width, field->height) < 4 * CZ_FIELD_BORDER ? 0 : CZ_FIELD_BORDER;
+    size_t n = (size_t)(field->width - 2 * border) * 2;
+    for (int32_t y = border; y < field->height - border; y++) {
+        size_t at = ((size_t)y * field->width + border) * 2;
+        memcpy(field->s + at, job->slopes + at, n * sizeof(float));
+    }
+    job->ground->learned = true;
 }
 
 // One size: its prediction, brought to the field's size, is added to the field's chroma.
@@ -209,6 +239,8 @@ static bool predict_size(PredictJob *job, int index, GError **error)
     float weight = 100.0f / (float)cz_reducer_n_sizes(job->reducer);
     for (size_t i = 0; good && i < 2 * n_field; i++)
         field->c[i] += weight * resized[i];
+    if (good && job->slopes)
+        good = add_slopes(job, w, h, chroma, resized, error);
     job->ground->n_features += good;
     cz_memory_free(memory);
     return good;
@@ -245,9 +277,9 @@ static bool predict_tiles(PredictJob *job, GError **error)
     return good;
 }
 
-static bool job_predict(void *data, GError **error)
+// The pass over everything, at every size, to the field.
+static bool predict_whole(PredictJob *job, GError **error)
 {
-    PredictJob *job = data;
     CzField *field = &job->ground->field;
     int n_sizes = cz_reducer_n_sizes(job->reducer);
     double total =
@@ -270,7 +302,26 @@ static bool job_predict(void *data, GError **error)
         field_from_d65(field);
     cz_field_mend_border(field, CZ_FIELD_BORDER);
     cz_field_slopes(field, CZ_FIELD_EPSILON);
-    return job->tiling.w == 0 || predict_tiles(job, error);
+    if (job->slopes)
+        use_slopes(job);
+    return true;
+}
+
+static bool job_predict(void *data, GError **error)
+{
+    PredictJob *job = data;
+    const CzField *field = &job->ground->field;
+    size_t n_bytes = 2 * (size_t)field->width * field->height * sizeof(float);
+    const CzNetwork *network = job->colorizer->network;
+    // Under another white point the slopes would have to turn with the colors.
+    bool learned = cz_network_has_slopes(network) && !cz_network_use(network)->d65;
+    if (learned && !(job->slopes = cz_memory_alloc(n_bytes, "slopes", error)))
+        return false;
+    if (learned)
+        memset(job->slopes, 0, n_bytes);
+    bool good = predict_whole(job, error);
+    g_clear_pointer(&job->slopes, cz_memory_free);
+    return good && (job->tiling.w == 0 || predict_tiles(job, error));
 }
 
 static bool predict_field(CzColorizer *colorizer, const CzPhoto *photo, CzReducer *reducer,

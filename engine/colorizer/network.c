@@ -30,7 +30,7 @@ typedef struct {
     CzGraph *graph;
     CzPlan *plan;
     CzValue input;
-    CzValue chroma, features;
+    CzValue chroma, features, slopes; // slopes: failed where the network has none
 } SizedPlan;
 
 struct CzNetwork {
@@ -250,11 +250,18 @@ static void build(SizedPlan *sized, const CzNetwork *network)
     sized->input = cz_input(graph, "lightness", cz_shape(1, 1, sized->padded_h, sized->padded_w));
     cz_generator_build(graph, sized->input, &network->params, &use, &output);
     cz_generator_clear(&output);
+    int32_t half_h = ceil_div(sized->h, 2), half_w = ceil_div(sized->w, 2);
+    sized->slopes = output.slopes;
+    if (output.slopes.id >= 0) {
+        // What training has at full size is for the field to make.
+        output.chroma = cz_resize(graph, output.places, half_h, half_w);
+        sized->slopes = cz_resize(graph, output.slopes, half_h, half_w);
+        stride = 2;
+    }
     sized->chroma =
         cut(graph, output.chroma, ceil_div(sized->h, stride), ceil_div(sized->w, stride));
     if (stride != 2)
-        sized->chroma =
-            cz_resize(graph, sized->chroma, ceil_div(sized->h, 2), ceil_div(sized->w, 2));
+        sized->chroma = cz_resize(graph, sized->chroma, half_h, half_w);
     sized->features = cut(graph, output.features, ceil_div(sized->h, 8), ceil_div(sized->w, 8));
 }
 
@@ -268,10 +275,11 @@ static bool plan_init(SizedPlan *sized, const CzNetwork *network, int32_t w, int
     sized->padded_h = round_up(h, multiple);
     sized->graph = cz_graph_new();
     build(sized, network);
-    const CzValue outputs[] = {sized->chroma, sized->features};
+    const CzValue outputs[] = {sized->chroma, sized->features, sized->slopes};
+    size_t n_outputs = sized->slopes.id < 0 ? 2 : 3;
     const CzPlanOptions options = {.frozen = true};
-    sized->plan =
-        cz_plan_new(network->device, network->store, sized->graph, outputs, 2, &options, error);
+    sized->plan = cz_plan_new(network->device, network->store, sized->graph, outputs, n_outputs,
+                              &options, error);
     return sized->plan != NULL;
 }
 
@@ -377,4 +385,17 @@ bool cz_network_run(CzNetwork *network, int32_t w, int32_t h, const float *light
         }
         g_error_free(cause);
     }
+}
+
+bool cz_network_has_slopes(const CzNetwork *network)
+{
+    return network->params.architecture == CZ_GENERATOR_UNET && network->params.unet.affine;
+}
+
+bool cz_network_slopes(CzNetwork *network, int32_t w, int32_t h, float *slopes, GError **error)
+{
+    const SizedPlan *sized = plan_get(network, w, h, error);
+    size_t n = (size_t)ceil_div(w, 2) * ceil_div(h, 2) * 2;
+    return sized && cz_plan_read(sized->plan, sized->slopes, slopes, n, error) &&
+           check_numbers(network, slopes, n, error);
 }

@@ -39,3 +39,8 @@ bool cz_network_features_init(const CzNetwork *network, int32_t w, int32_t h, Cz
 // one that is out of memory is left for the CPU.
 bool cz_network_run(CzNetwork *network, int32_t w, int32_t h, const float *lightness, float *chroma,
                     CzFeatures *features, const CzProgress *progress, GError **error);
+
+// Whether the network gives slopes beside its chroma (an affine head).
+bool cz_network_has_slopes(const CzNetwork *network);
+// Those of the last run, which was of this size: as chroma, a*b*/100 for each L*/50.
+bool cz_network_slopes(CzNetwork *network, int32_t w, int32_t h, float *slopes, GError **error);

@@ -55,7 +55,9 @@ int32_t cz_generator_multiple(const CzGeneratorParams *params)
 
 int32_t cz_generator_stride(const CzGeneratorParams *params)
 {
-    return is_pix2pix(params) ? 1 : params->unet.stride ? params->unet.stride : 2;
+    if (is_pix2pix(params) || params->unet.affine)
+        return 1;
+    return params->unet.stride ? params->unet.stride : 2;
 }
 
 int32_t cz_generator_features(const CzGeneratorParams *params)
@@ -71,7 +73,7 @@ void cz_generator_build(CzGraph *graph, CzValue lightness, const CzGeneratorPara
 {
     const CzValue failed = {-1};
     CzNet net;
-    *output = (CzGeneratorOutput){.chroma = failed, .features = failed, .decoded = failed};
+    *output = (CzGeneratorOutput){failed, failed, failed, failed, failed, NULL, NULL, 0};
     cz_net_init(&net, graph, use);
     if (is_pix2pix(params))
         cz_pix2pix_net(&net, lightness, &params->pix2pix, output);

@@ -189,6 +189,26 @@ static CzValue attend(const Decoder *decoder, CzValue src, int32_t level)
     return decoder->params->attention == 2 << level ? cz_net_attention(decoder->net, src) : src;
 }
 
+// Each place's chroma follows the lightness within it: c + s (L - l), c, s and l bilinear between
+// places.
+static void affine_head(const Decoder *decoder, CzValue lightness, CzValue head,
+                        CzGeneratorOutput *output)
+{
+    CzGraph *graph = decoder->net->graph;
+    CzShape full = cz_graph_shape(graph, lightness), half = cz_graph_shape(graph, head);
+    CzShape part = cz_shape(half.n, 2, half.h, half.w), first = {0}, second = {0, 2, 0, 0};
+    int32_t stride = decoder->params->stride ? decoder->params->stride : 2;
+    bool even = full.h % stride == 0 && full.w % stride == 0;
+    CzValue l = cz_slice(graph, lightness, first, cz_shape(full.n, 1, full.h, full.w));
+    CzValue mean = even ? cz_pool(graph, l, stride) : cz_resize(graph, l, half.h, half.w);
+    CzValue off = cz_sub(graph, l, cz_resize(graph, mean, full.h, full.w));
+    output->places = cz_slice(graph, head, first, part);
+    output->slopes = cz_slice(graph, head, second, part);
+    CzValue slopes = cz_resize(graph, output->slopes, full.h, full.w);
+    output->chroma =
+        cz_add(graph, cz_resize(graph, output->places, full.h, full.w), cz_mul(graph, slopes, off));
+}
+
 char *cz_unet_fault(const CzUnetParams *p)
 {
     const struct {
@@ -197,7 +217,8 @@ char *cz_unet_fault(const CzUnetParams *p)
     } ranges[] = {{"depth", p->depth, N_LEVELS - 1, N_LEVELS},
                   {"blocks", p->blocks, 1, 4},
                   {"norm", p->norm, 0, CZ_NORM_INSTANCE},
-                  {"concat", p->concat, 0, 1}};
+                  {"concat", p->concat, 0, 1},
+                  {"affine", p->affine, 0, 1}};
     for (size_t i = 0; i < G_N_ELEMENTS(ranges); i++)
         if (ranges[i].value && (ranges[i].value < ranges[i].a || ranges[i].value > ranges[i].b))
             return g_strdup_printf("%s: expected a number from %d to %d, found %d", ranges[i].what,
@@ -230,12 +251,11 @@ void cz_unet_net(CzNet *net, CzValue lightness, const CzUnetParams *params,
         cz_graph_fail(graph, "network: %s", fault);
         return;
     }
-    if (dtype != CZ_F32)
-        lightness = cz_cast(graph, lightness, dtype);
+    CzValue src = dtype == CZ_F32 ? lightness : cz_cast(graph, lightness, dtype);
     int32_t bottom = params->depth ? params->depth - 1 : BOTTOM;
     int32_t top = params->stride == 4 ? 1 : 0; // the level that the decoder ends at
     CzValue levels[N_LEVELS];
-    encode(graph, lightness, "encoder.", levels, bottom);
+    encode(graph, src, "encoder.", levels, bottom);
     CzValue y = levels[bottom], features = y;
     if (params->context)
         y = add_context(graph, y, dtype);
@@ -247,8 +267,10 @@ void cz_unet_net(CzNet *net, CzValue lightness, const CzUnetParams *params,
             features = y;
     }
     output->decoded = y;
-    y = convolve(graph, y, CZ_NONE, "", "head", (Layer){.width = 2, .kernel = 3});
-    output->chroma = cz_net_to_f32(net, y);
+    Layer head = {.width = params->affine ? 4 : 2, .kernel = 3};
+    output->chroma = cz_net_to_f32(net, convolve(graph, y, CZ_NONE, "", "head", head));
+    if (params->affine)
+        affine_head(&decoder, lightness, output->chroma, output);
     output->features = cz_net_to_f32(net, features);
 }
 

@@ -135,6 +135,7 @@ static const struct {
     {"colorize.blocks", offsetof(CzUnetParams, blocks), 1, 4},
     {"colorize.norm", offsetof(CzUnetParams, norm), CZ_NORM_BATCH, CZ_NORM_INSTANCE},
     {"colorize.concat", offsetof(CzUnetParams, concat), 0, 1},
+    {"colorize.affine", offsetof(CzUnetParams, affine), 0, 1},
 };
 
 static bool read_options(CzUnetParams *params, const CzModelFile *file, GError **error)

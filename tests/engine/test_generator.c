@@ -292,6 +292,59 @@ static void dropout_is_of_training_alone(void)
     }
 }
 
+// ---- the affine head ----------------------------------------------------------------------------
+
+// One channel of a map at twice its size, at (x, y): bilinear, half-pixel centres, edges repeated.
+static double twice(const float *map, int32_t w, int32_t h, int32_t n_c, int32_t c, int32_t x,
+                    int32_t y)
+{
+    double at_x = CLAMP((x + 0.5) / 2 - 0.5, 0, w - 1), at_y = CLAMP((y + 0.5) / 2 - 0.5, 0, h - 1);
+    int32_t x0 = (int32_t)at_x, y0 = (int32_t)at_y;
+    int32_t x1 = MIN(x0 + 1, w - 1), y1 = MIN(y0 + 1, h - 1);
+    double u = at_x - x0, v = at_y - y0;
+    return (1 - v) * ((1 - u) * (double)map[(y0 * w + x0) * n_c + c] +
+                      u * (double)map[(y0 * w + x1) * n_c + c]) +
+           v * ((1 - u) * (double)map[(y1 * w + x0) * n_c + c] +
+                u * (double)map[(y1 * w + x1) * n_c + c]);
+}
+
+static void affine_chroma_follows_the_lightness(void)
+{
+    enum { W = 32, H = 32, W2 = W / 2, H2 = H / 2 };
+    CzGeneratorParams params = cz_generator_default();
+    params.unet.affine = 1;
+    for (int i = 0; i < 4; i++)
+        params.unet.widths[i] = 8;
+    g_autoptr(CzGraph) graph = cz_graph_new();
+    CzGeneratorOutput output;
+    const CzGeneratorUse use = {0};
+    CzValue lightness = cz_input(graph, "lightness", cz_shape(1, 1, H, W));
+    cz_generator_build(graph, lightness, &params, &use, &output);
+    cz_generator_clear(&output);
+    const CzValue outputs[] = {output.chroma, output.places, output.slopes};
+    g_autoptr(Interpreter) interpreter = interpreter_new(graph, outputs, 3);
+    interpreter_fill(interpreter, 2);
+    interpreter_run(interpreter);
+    g_autofree float *full = interpreter_floats(interpreter, lightness);
+    g_autofree float *chroma = interpreter_floats(interpreter, output.chroma);
+    g_autofree float *places = interpreter_floats(interpreter, output.places);
+    g_autofree float *slopes = interpreter_floats(interpreter, output.slopes);
+    float l[W2 * H2];
+    for (int i = 0; i < W2 * H2; i++) {
+        const float *at = full + i / W2 * 2 * W + i % W2 * 2;
+        l[i] = (at[0] + at[1] + at[W] + at[W + 1]) / 4;
+    }
+    for (int i = 0; i < W * H * 2; i++) {
+        int32_t x = i / 2 % W, y = i / 2 / W, c = i % 2;
+        double off = (double)full[i / 2] - twice(l, W2, H2, 1, 0, x, y);
+        double slope = twice(slopes, W2, H2, 2, c, x, y);
+        double expected = twice(places, W2, H2, 2, c, x, y) + slope * off;
+        g_assert_cmpfloat_with_epsilon(chroma[i], expected,
+                                       1e-5 * (1 + fabs(slope) + fabs(expected)));
+    }
+    g_assert_cmpint(cz_generator_stride(&params), ==, 1);
+}
+
 // ---- files --------------------------------------------------------------------------------------
 
 static bool write_zeros(void *user, const CzUnetTensor *tensor)
@@ -328,7 +381,8 @@ static void what_is_written_is_read(void)
                                   cz_generator_default()};
     const size_t n = G_N_ELEMENTS(params);
     CzUnetParams *unet = &params[3].unet;
-    unet->stride = 4, unet->attention = 8, unet->depth = 4, unet->blocks = 3, unet->concat = 1;
+    unet->stride = 4, unet->attention = 8, unet->depth = 4, unet->blocks = 3, unet->concat = 1,
+    unet->affine = 1;
     unet->norm = CZ_NORM_BATCH;
     unet->dropout = 0.25f;
     params[1].pix2pix = (CzPix2pixParams){
@@ -397,6 +451,7 @@ int main(int argc, char **argv)
     ADD(sizes_between_are_refused_in_words);
     ADD(training_and_use_agree_on_equal_statistics);
     ADD(dropout_is_of_training_alone);
+    ADD(affine_chroma_follows_the_lightness);
     ADD(what_is_written_is_read);
     ADD(impossible_metadata_is_refused);
     return g_test_run();

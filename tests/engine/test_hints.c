@@ -254,6 +254,30 @@ static void solve_two(const CzHintKernel *k, double between, const double v[4], 
     g_assert_true(cz_cholesky_solve(matrix, 4, x, 1));
 }
 
+// The regression is linear: slopes of the network's own that are those of the regression end as
+// those, and what is their own beyond it stays.
+static void learned_slopes_stay_under_hints(void)
+{
+    const CzHintKernel kernel = {1.5f, 0.7f, 40, 15, 20, 2, 0.5f, 0, 1e-5f};
+    CzGround ground;
+    CzField field, learned;
+    ground_init(&ground, 48, 32, 1);
+    g_assert_true(cz_field_init(&field, 48, 32, NULL) && cz_field_init(&learned, 48, 32, NULL));
+    const CzDab dabs[2] = {dab_on(&ground, 10, 8, 6, 3), dab_on(&ground, 30, 20, -9, 36)};
+    g_assert_true(cz_hints_spread(&ground, dabs, 2, &kernel, &field, NULL));
+    ground.learned = true;
+    for (int i = 0; i < 2 * 48 * 32; i++)
+        ground.field.s[i] += 0.25f;
+    g_assert_true(cz_hints_spread(&ground, dabs, 2, &kernel, &learned, NULL));
+    for (int i = 0; i < 2 * 48 * 32; i++) {
+        g_assert_cmpfloat_with_epsilon(field.c[i], learned.c[i], 1e-4);
+        g_assert_cmpfloat_with_epsilon(field.s[i] + 0.25f, learned.s[i], 1e-4);
+    }
+    cz_field_clear(&field);
+    cz_field_clear(&learned);
+    cz_ground_clear(&ground);
+}
+
 // The formula in hints.h for two dabs, the second bold; strength is solved for in one system.
 static void residuals_are_the_formula_s(void)
 {
@@ -547,6 +571,7 @@ int main(int argc, char **argv)
     CASE(one_color_holds_on_both_sides_of_an_edge);
     CASE(contradictions_stay_finite);
     CASE(the_color_under_a_dab_is_the_dab_s);
+    CASE(learned_slopes_stay_under_hints);
     CASE(no_hints_is_the_prediction);
     CASE(a_longer_reach_reaches_farther);
     CASE(unusable_hints_change_nothing);

@@ -6,6 +6,7 @@
 
 #include <cz/colorizer.h>
 #include <cz/error.h>
+#include <cz/field.h>
 #include <cz/threads.h>
 
 #include "checkpoint.h"
@@ -28,6 +29,8 @@ static const struct {
     {"instance normalisation, two blocks, to 1/16",
      {"network.norm=instance", "network.blocks=2", "network.depth=4"},
      0.7},
+    {"affine head", {"network.head=affine"}, 0.7},
+    {"affine head at 1/4, in BF16", {"network.head=affine", "network.chroma=4", "run.bf16=1"}, 0.7},
     {"all in BF16",
      {"network.norm=batch", "network.concat=1", "network.dropout=0.2", "network.attention=16",
       "network.blocks=2", "network.chroma=4", "run.bf16=1"},
@@ -187,8 +190,22 @@ static bool read_rows(void *user, int32_t y, int32_t n_rows, float *rgb, GError 
     return true;
 }
 
+// Largest difference of the slopes to those of the ridge regression, inside the mended border.
+static float own_slopes(const CzField *field)
+{
+    float most = 0;
+    CzField ridge = {0};
+    g_assert_true(cz_field_init(&ridge, field->width, field->height, NULL));
+    cz_field_copy(&ridge, field);
+    cz_field_slopes(&ridge, CZ_FIELD_EPSILON);
+    for (size_t i = 0; i < 2 * (size_t)field->width * field->height; i++)
+        most = fmaxf(most, fabsf(ridge.s[i] - field->s[i]));
+    cz_field_clear(&ridge);
+    return most;
+}
+
 // Whatever multiple of pixels the network takes, the photograph is none.
-static void check_field(const char *name, const char *path)
+static void check_field(const char *name, const char *path, bool affine)
 {
     const CzColorizerOptions options = {.weights = path, .threads = 1};
     const CzPhoto photo = {PHOTO_WIDTH, PHOTO_HEIGHT, read_rows, NULL, NULL};
@@ -206,6 +223,7 @@ static void check_field(const char *name, const char *path)
     g_test_message("%s: %zu of %zu values are colored", name, n_coloured, 2 * n);
     g_assert_cmpuint(n, >, 0);
     g_assert_cmpuint(n_coloured, >, n);
+    g_assert_cmpint(field && own_slopes(field) > 0, ==, affine);
 }
 
 static void each_ones_weights_colour_a_photograph(void)
@@ -223,7 +241,7 @@ static void each_ones_weights_colour_a_photograph(void)
         step(&bench, pictures, 0);
         train_weights_save(path, bench.store, &bench.recipe, 1, &error);
         g_assert_no_error(error);
-        check_field(networks[i].name, path);
+        check_field(networks[i].name, path, g_str_equal(recipe.head, "affine"));
         // And a training may start from them, if its recipe says the same network.
         g_auto(Bench) next = {0};
         bench_open(&next, &recipe);
@@ -243,6 +261,7 @@ static void what_no_network_is_is_refused_in_words(void)
 {
     static const char *const cases[][3] = {
         {"network.architecture=resnet", "train.batch=2", "network.architecture is 'resnet'"},
+        {"network.head=bold", "train.batch=2", "network.head is 'bold'"},
         {"network.norm=layer", "train.batch=2", "network.norm is 'layer'"},
         {"network.attention=12", "train.batch=2", "network.attention: expected a power of two"},
         {"network.attention=32", "network.depth=4", "from 4 to 16, found 32"},

@@ -42,6 +42,9 @@ typedef struct {
 typedef struct {
     CzValue chroma;   // (n, 2, ceil(h / stride), ceil(w / stride)) a*b*/100, F32
     CzValue features; // (n, cz_generator_features(), ceil(h / 8), ceil(w / 8)), F32: what hints are spread by
+    // Of an affine head, else failed: what chroma is made of, (n, 2, h', w'), F32. places: c in
+    // a*b*/100, slopes: s in a*b*/100 for each L*/50.
+    CzValue places, slopes;
     CzValue decoded;  // (n, any, h', w') of use.dtype: what the last layer sees, for auxiliary heads
     // Training: the PARAMs of running statistics, and what this batch adds to each of them.
     CzValue *averages, *statistics;

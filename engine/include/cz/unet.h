@@ -22,6 +22,9 @@ typedef struct {
     int32_t blocks;    // residual blocks in each level of the decoder, 1 to 4; 0: 1
     int32_t norm;      // CzNorm, of the decoder's 3x3 convolutions and skips
     int32_t concat;    // 1: skips are concatenated, not added
+    // 1: a head that also gives slopes, and a training through ab(p) = c(p) + s(p) (L*(p) - l(p)) at
+    // full size (field.h), whatever the stride; 0: chroma alone.
+    int32_t affine;
     float dropout;     // behind each level of the decoder, training only; 0 to 0.9
 } CzUnetParams;
 
