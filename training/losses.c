@@ -45,6 +45,18 @@ static CzValue build_l1(const Build *build)
     return cz_mean(graph, cz_math(graph, build->difference, CZ_MATH_ABS), scalar);
 }
 
+// Mean over pictures of log(mean squared error + floor): what PSNR, a mean of logarithms, asks for.
+// A picture that is nearly right counts as much as one that is far off.
+static CzValue build_log_mse(const Build *build)
+{
+    CzGraph *graph = build->src->graph;
+    float floor = (float)build->src->recipe->log_mse_floor;
+    CzShape one = {cz_graph_shape(graph, build->difference).n, 1, 1, 1};
+    CzValue mse = cz_mean(graph, cz_math(graph, build->difference, CZ_MATH_SQUARE), one);
+    CzValue logs = cz_math(graph, cz_scale(graph, mse, 1, floor), CZ_MATH_LOG);
+    return cz_mean(graph, logs, scalar);
+}
+
 // Mean of |difference of neighbours|, to the right and downwards.
 static CzValue build_gradient(const Build *build)
 {
@@ -125,6 +137,7 @@ static const struct {
 } table[] = {
     {"huber", offsetof(TrainRecipe, huber), build_huber},
     {"l1", offsetof(TrainRecipe, l1), build_l1},
+    {"log-mse", offsetof(TrainRecipe, log_mse), build_log_mse},
     {"gradient", offsetof(TrainRecipe, gradient), build_gradient},
     {"gan", offsetof(TrainRecipe, gan), build_gan},
     {"colourfulness", offsetof(TrainRecipe, colourfulness), build_colourfulness},

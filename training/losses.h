@@ -8,6 +8,7 @@
 // o, t: output and truth, ab/100; means over pictures, places and the two channels.
 //   huber          mean of Huber(o - t)                             (loss.huber-beta)
 //   l1             mean of |o - t|
+//   log-mse        mean over pictures of log(mean of (o - t)^2 + loss.log-mse-floor)
 //   gradient       mean of |difference of neighbours of o - t|, to the right plus downwards
 //   gan            the critic's verdict (gan.h), in steps against a critic
 //   colourfulness  |mean chroma of o - mean chroma of t|, chroma = sqrt(a^2 + b^2)

@@ -91,6 +91,8 @@ static const TrainKey keys[] = {
     FLOAT("loss", "huber", huber, 0, 1e6, 1, "weight of Huber on ab/100"),
     FLOAT("loss", "huber-beta", huber_beta, 1e-6, 10, 0.1, "where Huber turns linear, ab/100"),
     FLOAT("loss", "l1", l1, 0, 1e6, 0, "weight of L1 on ab/100"),
+    FLOAT("loss", "log-mse", log_mse, 0, 1e6, 0, "weight of the mean over pictures of log(squared error + floor), ab/100"),
+    FLOAT("loss", "log-mse-floor", log_mse_floor, 1e-9, 10, 1e-3, "that floor"),
     FLOAT("loss", "colourfulness", colourfulness, 0, 1e6, 0, "weight of |mean chroma of output - of truth|, ab/100"),
     FLOAT("loss", "gradient", gradient, 0, 1e6, 0, "weight of L1 on the differences of neighbours' ab/100"),
     FLOAT("loss", "gan", gan, 0, 1e6, 0, "weight of the critic's verdict; 0: no critic"),

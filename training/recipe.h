@@ -40,7 +40,7 @@ typedef struct {
     int64_t hold, halve_every; // pictures seen
     double skip_z;
     // [loss]
-    double huber, huber_beta, l1, gradient, colourfulness, spread, gan, classes, perceptual;
+    double huber, huber_beta, l1, log_mse, log_mse_floor, gradient, colourfulness, spread, gan, classes, perceptual;
     char perceptual_encoder[1024]; // safetensors of a pretrained encoder for colour; "" = none
     char loss_schedule[512];       // factors on the weights (losses.h)
     // [gan]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from unet import Encoder, UNet
 
-WEIGHTS = {"huber": 1.0, "l1": 0.5, "gradient": 0.25, "gan": 0.125, "colourfulness": 0.25, "spread": 0.5, "class": 0.0625, "perceptual": 0.25}
+WEIGHTS = {"huber": 1.0, "l1": 0.5, "gradient": 0.25, "gan": 0.125, "colourfulness": 0.25, "spread": 0.5, "log-mse": 0.125, "class": 0.0625, "perceptual": 0.25}
 
 # Keys of the critic.
 SETUPS = [{"gan.loss": "bce", "gan.spectral": 0, "gan.batch-norm": 1, "gan.scales": 2, "gan.r1": 10},
@@ -118,6 +118,7 @@ def generator_terms(weights, keys, lightness, truth):
     terms = {"huber": F.smooth_l1_loss(output, truth, beta=0.1), "l1": F.l1_loss(output, truth),
              "gradient": d.diff(dim=3).abs().mean() + d.diff(dim=2).abs().mean(), "gan": verdict,
              "colourfulness": (chroma(output) - chroma(truth)).abs(), "class": class_loss(weights, features, truth),
+             "log-mse": (d.pow(2).mean((1, 2, 3)) + 1e-3).log().mean(),
              "spread": (spread(output) - spread(truth)).abs(),
              "perceptual": perceptual(encoder, small, output, truth)}
     return own, terms

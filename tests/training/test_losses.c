@@ -11,8 +11,8 @@
 
 enum { SIDE = STEP_CROP / 2, N_CHROMA = STEP_PIXELS / 2 };
 
-static const char *const names[] = {"spread", "huber",         "l1",    "gradient",
-                                    "gan",    "colourfulness", "class", "perceptual"};
+static const char *const names[] = {"spread",        "huber", "l1",         "gradient", "gan",
+                                    "colourfulness", "class", "perceptual", "log-mse"};
 
 // smoke.conf with these losses alone: "l1=1 gradient=0.5".
 static TrainRecipe recipe_of(const char *losses)
@@ -111,10 +111,22 @@ static double gradient(const float *o, const float *t)
     return (sums[0] + sums[1]) / (STEP_BATCH * SIDE * (SIDE - 1) * 2);
 }
 
+static double log_mse(const float *o, const float *t, double floor)
+{
+    double sum = 0;
+    for (int n = 0; n < STEP_BATCH; n++) {
+        double squares = 0;
+        for (int i = n * N_CHROMA / STEP_BATCH; i < (n + 1) * N_CHROMA / STEP_BATCH; i++)
+            squares += ((double)o[i] - t[i]) * ((double)o[i] - t[i]);
+        sum += log(squares / (N_CHROMA / STEP_BATCH) + floor);
+    }
+    return sum / STEP_BATCH;
+}
+
 // Those that are functions of color alone; class, perceptual and gan have tests of their own.
 static void terms_are_their_formulas(void)
 {
-    TrainRecipe recipe = recipe_of("huber=1 l1=2 gradient=3 colourfulness=4 spread=5");
+    TrainRecipe recipe = recipe_of("huber=1 l1=2 gradient=3 colourfulness=4 spread=5 log-mse=0.5");
     g_auto(Bench) bench = {0};
     Batch batch;
     float o[N_CHROMA];
@@ -130,16 +142,18 @@ static void terms_are_their_formulas(void)
                     {"l1", l1(o, t), 2},
                     {"gradient", gradient(o, t), 3},
                     {"colourfulness", fabs(mean_chroma(o) - mean_chroma(t)), 4},
-                    {"spread", fabs(spread(o) - spread(t)), 5}};
+                    {"spread", fabs(spread(o) - spread(t)), 5},
+                    {"log-mse", log_mse(o, t, recipe.log_mse_floor), 0.5}};
     double sum = 0;
     for (size_t i = 0; i < G_N_ELEMENTS(expected); i++) {
         double found = term(&scalars, expected[i].name);
         g_test_message("%s: %.8g, expected %.8g", expected[i].name, found, expected[i].value);
-        g_assert_cmpfloat(fabs(found - expected[i].value), <, 1e-6 + 1e-5 * expected[i].value);
+        g_assert_cmpfloat(fabs(found - expected[i].value), <,
+                          1e-6 + 1e-5 * fabs(expected[i].value));
         sum += expected[i].weight * found;
     }
-    g_assert_cmpfloat_with_epsilon(scalars.loss, (float)sum, 1e-6f * scalars.loss);
-    g_assert_cmpint(scalars.n_terms, ==, 5);
+    g_assert_cmpfloat_with_epsilon(scalars.loss, (float)sum, 1e-6f * fabsf(scalars.loss));
+    g_assert_cmpint(scalars.n_terms, ==, 6);
 }
 
 // ---- by finite differences ----------------------------------------------------------------------
