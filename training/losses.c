@@ -134,16 +134,17 @@ static const struct {
     const char *name;
     size_t weight; // a double of TrainRecipe: loss.NAME
     CzValue (*build)(const Build *build);
+    bool teaches; // alone it makes each place's color what it should be
 } table[] = {
-    {"huber", offsetof(TrainRecipe, huber), build_huber},
-    {"l1", offsetof(TrainRecipe, l1), build_l1},
-    {"log-mse", offsetof(TrainRecipe, log_mse), build_log_mse},
-    {"gradient", offsetof(TrainRecipe, gradient), build_gradient},
-    {"gan", offsetof(TrainRecipe, gan), build_gan},
-    {"colourfulness", offsetof(TrainRecipe, colourfulness), build_colourfulness},
-    {"spread", offsetof(TrainRecipe, spread), build_spread},
-    {"class", offsetof(TrainRecipe, classes), build_class},
-    {"perceptual", offsetof(TrainRecipe, perceptual), build_perceptual},
+    {"huber", offsetof(TrainRecipe, huber), build_huber, true},
+    {"l1", offsetof(TrainRecipe, l1), build_l1, true},
+    {"log-mse", offsetof(TrainRecipe, log_mse), build_log_mse, true},
+    {"gradient", offsetof(TrainRecipe, gradient), build_gradient, false},
+    {"gan", offsetof(TrainRecipe, gan), build_gan, true},
+    {"colourfulness", offsetof(TrainRecipe, colourfulness), build_colourfulness, false},
+    {"spread", offsetof(TrainRecipe, spread), build_spread, false},
+    {"class", offsetof(TrainRecipe, classes), build_class, false},
+    {"perceptual", offsetof(TrainRecipe, perceptual), build_perceptual, true},
 };
 
 static double weight_of(const TrainRecipe *recipe, size_t row)
@@ -342,13 +343,24 @@ static bool check_schedule(const TrainRecipe *recipe, GError **error)
     return true;
 }
 
+// NULL if one of those that can teach alone has a weight; else a sentence, which the caller frees.
+static char *nothing_teaches(const TrainRecipe *recipe)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+        if (table[i].teaches && weight_of(recipe, i) > 0)
+            return NULL;
+        if (table[i].teaches)
+            g_string_append_printf(names, "%sloss.%s", names->len ? ", " : "", table[i].name);
+    }
+    return g_strdup_printf("%s are all 0: there is nothing to learn from", names->str);
+}
+
 bool train_losses_check(const TrainRecipe *recipe, GError **error)
 {
-    const char *wrong = NULL;
-    if (recipe->huber + recipe->l1 + recipe->gan + recipe->perceptual <= 0)
-        wrong = "loss.huber, loss.l1, loss.gan and loss.perceptual are all 0: there is nothing to "
-                "learn from";
-    else if (recipe->perceptual > 0 && !recipe->perceptual_encoder[0])
+    g_autofree char *nothing = nothing_teaches(recipe);
+    const char *wrong = nothing;
+    if (!wrong && recipe->perceptual > 0 && !recipe->perceptual_encoder[0])
         wrong = "loss.perceptual needs loss.perceptual-encoder, a pretrained encoder for color";
     if (wrong)
         g_set_error_literal(error, CZ_ERROR, CZ_ERROR_RECIPE, wrong);
