@@ -9,10 +9,10 @@
 #include <glib/gstdio.h>
 
 #include <cz/error.h>
+#include <cz/generator.h>
 #include <cz/memory.h>
 #include <cz/ops.h>
 #include <cz/rng.h>
-#include <cz/unet.h>
 
 static const CzShape scalar = {1, 1, 1, 1};
 static char *folder;
@@ -117,14 +117,16 @@ static bool training_step(const char *device_id, const char *path, GError **erro
     return save(store, path, error) && load(store, path, error);
 }
 
-// The network as it is used: frozen filters, one run.
-static bool inference(const char *device_id, const char *path, GError **error)
+// A network as it is used: frozen filters, one run.
+static bool infer(const CzGeneratorParams *params, const char *device_id, GError **error)
 {
-    const CzUnetParams params = {.n_inputs = 1, .widths = {8, 8, 8, 8}, .context = 1};
+    const CzGeneratorUse use = {.dtype = CZ_F32};
     const CzPlanOptions options = {.frozen = true};
     g_autoptr(CzGraph) graph = cz_graph_new();
     CzValue x = cz_input(graph, "x", cz_shape(1, 1, 16, 16));
-    CzUnetOutput out = cz_unet_build(graph, x, &params, CZ_F32);
+    CzGeneratorOutput out;
+    cz_generator_build(graph, x, params, &use, &out);
+    cz_generator_clear(&out);
     g_autoptr(CzEngineDevice) device = cz_device_open(device_id, error);
     if (!device)
         return false;
@@ -132,9 +134,25 @@ static bool inference(const char *device_id, const char *path, GError **error)
     if (!fill_store(store, graph, error))
         return false;
     g_autoptr(CzPlan) plan = cz_plan_new(device, store, graph, &out.chroma, 1, &options, error);
-    float chroma[2 * 8 * 8];
+    float chroma[2 * 16 * 16];
+    size_t n = cz_shape_count(cz_graph_shape(graph, out.chroma));
     return plan && write_inputs(plan, graph, error) && cz_plan_run(plan, NULL, error) &&
-           cz_plan_read(plan, out.chroma, chroma, G_N_ELEMENTS(chroma), error);
+           cz_plan_read(plan, out.chroma, chroma, n, error);
+}
+
+static bool infer_unet(const char *device_id, const char *path, GError **error)
+{
+    const CzGeneratorParams params = {
+        .unet = {.n_inputs = 1, .widths = {8, 8, 8, 8}, .context = 1, .attention = 8}};
+    return infer(&params, device_id, error);
+}
+
+static bool infer_pix2pix(const char *device_id, const char *path, GError **error)
+{
+    const CzGeneratorParams params = {
+        .architecture = CZ_GENERATOR_PIX2PIX,
+        .pix2pix = {.n_inputs = 1, .width = 1, .levels = 4, .range = 110}};
+    return infer(&params, device_id, error);
 }
 
 // ---- failing at every n -------------------------------------------------------------------------
@@ -198,7 +216,8 @@ static void a_training_step_fails_cleanly_at_every_call(void)
 
 static void the_network_fails_cleanly_throughout(void)
 {
-    fail_everywhere(inference, false);
+    fail_everywhere(infer_unet, false);
+    fail_everywhere(infer_pix2pix, false);
 }
 
 int main(int argc, char **argv)
