@@ -2,6 +2,7 @@
 // Random places of photographs, as the regression of hints sees them.
 #include "hint_points.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -90,12 +91,13 @@ void train_hint_points_clear(TrainHintPoints *points)
 
 // ---- principal directions -----------------------------------------------------------------------
 
-// Gram and Schmidt's.
+// Gram and Schmidt's, twice: once leaves rounding where a row was nearly of those before.
 static void make_orthonormal(float *rows, int32_t n_rows, size_t n)
 {
     for (int32_t i = 0; i < n_rows; i++) {
         float *row = rows + (size_t)i * n;
-        for (int32_t j = 0; j < i; j++) {
+        for (int32_t pass = 0; pass < 2 * i; pass++) {
+            int32_t j = pass % i;
             float along = cz_features_dot(row, rows + (size_t)j * n, n);
             for (size_t k = 0; k < n; k++)
                 row[k] -= along * rows[(size_t)j * n + k];
@@ -116,6 +118,12 @@ void train_hint_points_directions(const TrainHintPoints *points, int32_t n_direc
         for (size_t j = 0; j < c; j++)
             for (size_t k = 0; k < c; k++)
                 moments[j * c + k] += points->features[i * c + j] * points->features[i * c + k];
+    // A little everywhere, so that features of less variety have directions enough.
+    float trace = 0;
+    for (size_t j = 0; j < c; j++)
+        trace += moments[j * c + j];
+    for (size_t j = 0; j < c; j++)
+        moments[j * c + j] += 1e-4f * trace / (float)c + FLT_MIN;
     CzRng rng = cz_rng(SEED, 0);
     for (size_t i = 0; i < n_rows * c; i++)
         directions[i] = cz_rng_normal(&rng);

@@ -17,7 +17,7 @@ import zlib
 ROOT = os.environ["COLORIZE_SOURCE_ROOT"]
 PROGRAM = os.path.join(os.environ["COLORIZE_BUILD_ROOT"], "training", "colorizer")
 SMOKE = os.path.join(ROOT, "training", "recipes", "smoke.conf")
-COMMANDS = ["prepare", "train", "sweep", "apply", "evaluate", "inspect"]
+COMMANDS = ["prepare", "train", "sweep", "hints", "apply", "evaluate", "inspect"]
 # Twelve steps with a checkpoint after each, so that a run can be cut off anywhere.
 SHORT = ["--set", "train.images=48", "--set", "run.log-every=1", "--set", "run.validate-every=6"]
 TIMEOUT = 120
@@ -173,6 +173,7 @@ def wrong_usage_is_exit_2():
     fail(2, "--hint-places", "evaluate", "--data", "a.set", "--hint-places", "here")
     fail(2, "--reach", "evaluate", "--data", "a.set", "--hints", "1", "--reach", "2")
     fail(2, "x", "evaluate", "--data", "a.set", "x")
+    fail(2, "range", "hints", "--data", "a.set", "--weights", "w", "--out", "w", "--validation", "0")
     fail(2, "", "inspect", "a", "b")
     fail(2, "--threads", *train("r", "--threads", "-1"))
     fail(2, "many", *train("r", "more"))
@@ -423,6 +424,33 @@ def apply_follows_hints():
     fail(1, "text.jpg", *apply_arguments("--hints", "pictures/text.jpg", "-o", "no.png", "photo.png"))
 
 
+def hints_are_learned_beside_the_network():
+    """The same command twice gives the same file, also on top of one that has learned; the network stays."""
+    def learn(source, out, *more):
+        return ["hints", "--data", "a.set", "--weights", source, "--out", out, "--validation", "0.5",
+                "--pictures", "3", "--steps", "4", "--width", "8", "--threads", "1", "--device", "cpu", *more]
+
+    succeed(*learn("one/final.safetensors", "learned.safetensors"))
+    succeed(*learn("learned.safetensors", "learned.safetensors"))
+    succeed(*learn("one/final.safetensors", "again.safetensors"))
+    check(read("learned.safetensors") == read("again.safetensors"), "the same file")
+    old, new = (succeed("inspect", "--tensors", name) for name in ("one/final.safetensors", "again.safetensors"))
+    check("hint.head.weight" in new and "colorize.hints" in new and "hint." not in old, new)
+    kept = [line for line in new.split("\n") if "hint" not in line and "tensors," not in line]
+    check(kept == [line for line in old.split("\n") if "tensors," not in line], "the rest is kept")
+    write("dabs.png", png(70, 50, lambda u, v: (200, 40, 30, 255 if u < 0.2 > v else 0), channels=4))
+    pixels = []
+    for name in ("one/final.safetensors", "again.safetensors"):
+        for hints in ([], ["--hints", "dabs.png"]):
+            result = "learned-%d.png" % len(pixels)
+            succeed("apply", "--weights", name, *hints, "-o", result, "photo.png")
+            pixels.append(png_pixels(result))
+    check(pixels[0] == pixels[2], "without hints nothing changes")
+    check(pixels[1] != pixels[3], "with hints something does")
+    fail(1, "nowhere", *learn("nowhere", "no.safetensors"))
+    fail(1, "nowhere", *learn("one/final.safetensors", "nowhere/no.safetensors"))
+
+
 def apply_keeps_stems_in_a_folder_and_goes_on():
     os.mkdir(path("folder"))
     write("b.c.png", png(20, 30, grey))
@@ -511,6 +539,7 @@ CLAIMS = [help_is_given_everywhere, wrong_usage_is_exit_2, prepare_takes_colour_
           apply_refuses_bad_photographs, apply_refuses_bad_weights, apply_refuses_bad_settings,
           apply_refuses_unwritable_places, apply_follows_hints, evaluate_makes_table_json_and_sheet,
           evaluate_draws_frontier_strengths_and_hint_curve, evaluate_refuses_what_it_cannot_read,
+          hints_are_learned_beside_the_network,
           inspect_tells_what_a_file_holds]
 
 
