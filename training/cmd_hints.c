@@ -3,10 +3,8 @@
 #include <stdio.h>
 
 #include <cz/error.h>
+#include <cz/hint_head.h>
 #include <cz/threads.h>
-
-#include "colorizer/hint_file.h"
-#include "colorizer/private.h"
 
 #include "cli.h"
 #include "commands.h"
@@ -78,7 +76,7 @@ static bool collect(const Arguments *a, TrainHintPoints points[2], GError **erro
     size_t most = (size_t)a->pictures;
     if (!colorizer)
         return false;
-    cz_network_forget_hints(colorizer->network);
+    cz_colorizer_forget_hints(colorizer);
     return train_hint_points_init(&points[0], colorizer, set, a->validation, false, most, error) &&
            train_hint_points_init(&points[1], colorizer, set, a->validation, true, most, error);
 }

@@ -40,7 +40,8 @@ enum { PLACE_X, PLACE_L = 2, PLACE_C, N_PLACES = 5 };
 // at those of all others, so that the matrix is regular; ASKED: residual and prediction at the
 // hints, PREDICTED: prediction at the places judged, WANTED: their residual.
 enum { PLACES, CURVES, PAIRS, OWN, ABSENT, ASKED, PREDICTED, WANTED, RATES, N_FIXED };
-#define MOST_INPUTS (N_FIXED + CZ_MAX_FEATURES)
+#define MOST_MAPS   8 // working sizes that a weights file may name
+#define MOST_INPUTS (N_FIXED + MOST_MAPS)
 
 struct TrainHintFit {
     TrainHintFitOptions options;
@@ -302,7 +303,7 @@ void train_hint_fit_free(TrainHintFit *fit)
 static void put_row(TrainHintFit *fit, const TrainHintPoints *points, size_t index, size_t row,
                     size_t at)
 {
-    const TrainHintPoint *point = &points->points[at];
+    const CzHintPlace *point = &points->points[at].place;
     size_t c = (size_t)fit->channels, maps = (size_t)fit->n_maps;
     size_t to = index * (size_t)(fit->options.hints + fit->options.judged) + row;
     float q = (point->l - CZ_HINT_LIGHTNESS) / CZ_HINT_LIGHTNESS;
@@ -329,8 +330,8 @@ static void put_hint(TrainHintFit *fit, const TrainHintPoint *point, size_t inde
         fit->data[ABSENT][row + j] = (1 - given) * (j == i);
     }
     for (size_t c = 0; c < 2; c++) {
-        asked[c] = given * (point->truth[c] - point->predicted[c]);
-        asked[2 + c] = given * point->predicted[c];
+        asked[c] = given * (point->truth[c] - point->place.predicted[c]);
+        asked[2 + c] = given * point->place.predicted[c];
     }
 }
 
@@ -338,8 +339,8 @@ static void put_judged(TrainHintFit *fit, const TrainHintPoint *point, size_t in
 {
     size_t at = 2 * (index * (size_t)fit->options.judged + i);
     for (size_t c = 0; c < 2; c++) {
-        fit->data[PREDICTED][at + c] = point->c[c];
-        fit->data[WANTED][at + c] = point->truth[c] - point->predicted[c];
+        fit->data[PREDICTED][at + c] = point->place.c[c];
+        fit->data[WANTED][at + c] = point->truth[c] - point->place.predicted[c];
     }
 }
 
@@ -426,7 +427,9 @@ static double mean_square(const CzHintHead *head, const TrainHintPoints *points)
     double sum = 0;
     for (size_t i = 0; i < n; i += 16, counted++)
         for (size_t k = 0; k < (size_t)head->width; k++) {
-            double z = (double)cz_features_dot(points->features + i * c, head->weight + k * c, c);
+            double z = 0;
+            for (size_t j = 0; j < c; j++)
+                z += (double)(points->features[i * c + j] * head->weight[k * c + j]);
             sum += z * z;
         }
     return fmax(sum / (double)MAX(counted, 1), 1e-12);

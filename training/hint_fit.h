@@ -6,12 +6,10 @@
 // "Real-time user-guided image colorization", 3.1), and other places that are to get their true
 // color from them. The loss is the mean over pictures of log(mean squared error in a*b* + 20): the
 // PSNR that hints gain, where 20 stands for what no hint can know. The regression is that of
-// color/hints.h, modest parts only.
+// engine/color/hints.h, modest parts only.
 #pragma once
 
 #include <cz/plan.h>
-
-#include "color/hint_head.h"
 
 #include "hint_points.h"
 
@@ -29,7 +27,7 @@ extern const TrainHintFitOptions train_hint_fit_default;
 typedef struct TrainHintFit TrainHintFit;
 
 // Starts from the principal directions of the points, amplitudes of 1 and the kernel of
-// color/hints.h. device must outlive it. CZ_ERROR_BACKEND, MEMORY, SHAPE.
+// cz_hint_kernel(). device must outlive it. CZ_ERROR_BACKEND, MEMORY, SHAPE.
 TrainHintFit *train_hint_fit_new(CzEngineDevice *device, const TrainHintPoints *points,
                                  const TrainHintFitOptions *options, GError **error);
 void train_hint_fit_free(TrainHintFit *fit); // accepts NULL

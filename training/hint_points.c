@@ -10,8 +10,6 @@
 #include <cz/memory.h>
 #include <cz/rng.h>
 
-#include "colorizer/private.h"
-
 #include "hints.h"
 #include "picture.h"
 
@@ -24,28 +22,24 @@
 static void fill_picture(TrainHintPoints *points, size_t index, const CzChroma *chroma,
                          const TrainImage *truth)
 {
-    const CzGround *ground = &chroma->ground;
-    size_t channels = (size_t)points->channels, first = index * TRAIN_HINT_POINTS;
-    float *features = points->features + first * (size_t)points->n_maps * (size_t)points->channels;
+    size_t n_features = (size_t)points->n_maps * (size_t)points->channels;
+    size_t first = index * TRAIN_HINT_POINTS;
     CzDab dabs[TRAIN_HINT_POINTS];
     train_hints_sample(truth, TRAIN_PLACES_UNIFORM, SEED, index, dabs, TRAIN_HINT_POINTS);
     for (size_t i = 0; i < TRAIN_HINT_POINTS; i++) {
         TrainHintPoint *point = &points->points[first + i];
-        *point = (TrainHintPoint){.x = dabs[i].x * ground->width,
-                                  .y = dabs[i].y * ground->height,
-                                  .truth = {dabs[i].a, dabs[i].b}};
-        cz_hints_given(ground, &dabs[i], &point->l, point->c, point->predicted);
-        for (int m = 0; m < points->n_maps; m++, features += channels)
-            cz_features_at(&ground->features[m], dabs[i].x, dabs[i].y, features);
+        cz_chroma_hint_place(chroma, &dabs[i], &point->place,
+                             points->features + (first + i) * n_features);
+        point->truth[0] = dabs[i].a;
+        point->truth[1] = dabs[i].b;
     }
 }
 
-static bool reserve(TrainHintPoints *points, const CzGround *ground, size_t n_pictures,
+static bool reserve(TrainHintPoints *points, const CzChroma *chroma, size_t n_pictures,
                     GError **error)
 {
     size_t n = n_pictures * TRAIN_HINT_POINTS;
-    points->n_maps = ground->n_features;
-    points->channels = ground->features[0].channels;
+    cz_chroma_feature_sizes(chroma, &points->n_maps, &points->channels);
     size_t n_features = n * (size_t)points->n_maps * (size_t)points->channels;
     points->points = cz_memory_alloc(n * sizeof *points->points, "places of hints", error);
     if (points->points)
@@ -73,7 +67,7 @@ bool train_hint_points_init(TrainHintPoints *points, CzColorizer *colorizer, con
         good = train_image_evaluation(picture.rgb, picture.width, picture.height, SIDE, &truth,
                                       error) &&
                (chroma = train_image_predict(colorizer, &truth, error)) &&
-               (points->points || reserve(points, &chroma->ground, n, error));
+               (points->points || reserve(points, chroma, n, error));
         if (good)
             fill_picture(points, points->n_pictures++, chroma, &truth);
     }
@@ -91,6 +85,14 @@ void train_hint_points_clear(TrainHintPoints *points)
 
 // ---- principal directions -----------------------------------------------------------------------
 
+static float dot(const float *x, const float *y, size_t n)
+{
+    float sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += x[i] * y[i];
+    return sum;
+}
+
 // Gram and Schmidt's, twice: once leaves rounding where a row was nearly of those before.
 static void make_orthonormal(float *rows, int32_t n_rows, size_t n)
 {
@@ -98,11 +100,11 @@ static void make_orthonormal(float *rows, int32_t n_rows, size_t n)
         float *row = rows + (size_t)i * n;
         for (int32_t pass = 0; pass < 2 * i; pass++) {
             int32_t j = pass % i;
-            float along = cz_features_dot(row, rows + (size_t)j * n, n);
+            float along = dot(row, rows + (size_t)j * n, n);
             for (size_t k = 0; k < n; k++)
                 row[k] -= along * rows[(size_t)j * n + k];
         }
-        float scale = 1 / sqrtf(fmaxf(cz_features_dot(row, row, n), 1e-20f));
+        float scale = 1 / sqrtf(fmaxf(dot(row, row, n), 1e-20f));
         for (size_t k = 0; k < n; k++)
             row[k] *= scale;
     }
@@ -131,7 +133,7 @@ void train_hint_points_directions(const TrainHintPoints *points, int32_t n_direc
     for (int round = 0; round < ROUNDS; round++) {
         for (size_t i = 0; i < n_rows; i++)
             for (size_t k = 0; k < c; k++)
-                next[i * c + k] = cz_features_dot(directions + i * c, moments + k * c, c);
+                next[i * c + k] = dot(directions + i * c, moments + k * c, c);
         memcpy(directions, next, n_rows * c * sizeof *next);
         make_orthonormal(directions, n_directions, c);
     }

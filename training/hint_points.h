@@ -2,7 +2,7 @@
 // What hints are learned from: random places of photographs, as the regression of hints sees them.
 #pragma once
 
-#include <cz/colorizer.h>
+#include <cz/hint_head.h>
 
 #include "set.h"
 
@@ -11,17 +11,15 @@
 
 // A point: the truth of a patch (TRAIN_HINT_SIDE), and what the network says there.
 typedef struct {
-    float x, y;         // in shorter sides
-    float l, c[2];      // of the field
-    float truth[2];     // mean a*b* of the patch
-    float predicted[2]; // a*b* that the field gives there
+    CzHintPlace place;
+    float truth[2]; // mean a*b* of the patch
 } TrainHintPoint;
 
 typedef struct {
     size_t n_pictures;
     int32_t n_maps, channels;
     TrainHintPoint *points; // n_pictures * TRAIN_HINT_POINTS
-    float *features;        // as many * n_maps * channels, normalized (color/features.h)
+    float *features;        // as many * n_maps * channels, normalized (cz/hint_head.h)
 } TrainHintPoints;
 
 // At most n_most pictures of a set, evenly chosen among those held back (share) or all others, seen

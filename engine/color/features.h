@@ -32,7 +32,7 @@ CzBetween cz_between(double place, int32_t n);
 
 #define CZ_MAX_FEATURES 8
 
-typedef struct CzHintHead CzHintHead; // color/hint_head.h
+struct CzHintHead; // cz/hint_head.h
 
 // What hints are spread on. The distance of two places in features is the root of the mean, over
 // the maps of features, of squared distances.
@@ -41,10 +41,10 @@ typedef struct {
     bool learned;  // the field's slopes are the network's own, but for its border
     CzFeatures features[CZ_MAX_FEATURES];
     int n_features;
-    const CzHintHead *head; // what the weights have learned, until finished; NULL: nothing
-    float *lengths;         // field.height * field.width: mean squared length of the features there
-    float *amplitudes;      // field.height * field.width, of places (color/hint_head.h); NULL: 1
-    float width, height;    // of the photograph, in shorter sides
+    const struct CzHintHead *head; // what the weights have learned, until finished; NULL: nothing
+    float *lengths;      // field.height * field.width: mean squared length of the features there
+    float *amplitudes;   // field.height * field.width, of places (cz/hint_head.h); NULL: 1
+    float width, height; // of the photograph, in shorter sides
 } CzGround;
 
 // After field and features are filled: normalizes the features of each map (mean off, mean square

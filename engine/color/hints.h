@@ -15,24 +15,18 @@
 //
 // where alpha and beta make r the modest part and the rest at the dabs, up to noise / weight. ab is
 // the prediction: the second sum says that a picture may be stronger or paler than predicted.
-// Weights may have learned amplitudes of places (hint_head.h): both kernels are multiplied with
+// Weights may have learned amplitudes of places (cz/hint_head.h): both kernels are multiplied with
 // those of p and j. Kriging (Rasmussen & Williams 2006, 2.2, 2.7 and 4.2.1: sums and products of
 // gamma-exponential and linear kernels). Features, L* and ab are the network's and the field's;
 // place is in shorter sides of the photograph.
 #pragma once
 
+#include <cz/hint_head.h>
 #include <cz/hints.h>
 
 #include "color/features.h"
 
-typedef struct {
-    float feature, place, lightness, chroma; // lightness in L*, chroma and bold in a*b*
-    float bold, sharper, near_place, strength, noise;
-} CzHintKernel;
-
-// The kernel of a reach, 0 to 1.
-CzHintKernel cz_hint_kernel(double reach);
-// The same of another kernel for the middle reach.
+// The kernel of a reach from that of the middle one.
 CzHintKernel cz_hint_kernel_of(const CzHintKernel *middle, double reach);
 
 // field: of the ground's size (out): the ground's field with the hints; untouched after an error.

@@ -383,6 +383,32 @@ CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo, int
     return g_steal_pointer(&chroma);
 }
 
+// ---- learning hints
+// ------------------------------------------------------------------------------
+
+void cz_colorizer_forget_hints(CzColorizer *colorizer)
+{
+    cz_network_forget_hints(colorizer->network);
+}
+
+void cz_chroma_feature_sizes(const CzChroma *chroma, int32_t *n_maps, int32_t *channels)
+{
+    *n_maps = chroma->ground.n_features;
+    *channels = chroma->ground.features[0].channels;
+}
+
+void cz_chroma_hint_place(const CzChroma *chroma, const CzDab *dab, CzHintPlace *place,
+                          float *features)
+{
+    const CzGround *ground = &chroma->ground;
+    *place = (CzHintPlace){.x = dab->x * ground->width, .y = dab->y * ground->height};
+    cz_hints_given(ground, dab, &place->l, place->c, place->predicted);
+    for (int m = 0; m < ground->n_features; m++) {
+        cz_features_at(&ground->features[m], dab->x, dab->y, features);
+        features += ground->features[m].channels;
+    }
+}
+
 // ---- hints --------------------------------------------------------------------------------------
 
 bool cz_chroma_hint(CzChroma *chroma, const CzDab *dabs, size_t n, double reach, GError **error)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // What has been learned about hints, in a weights file.
-#include "colorizer/hint_file.h"
+#include <cz/hint_head.h>
 
 #include <math.h>
 #include <string.h>

@@ -11,8 +11,6 @@
 #include <cz/ops.h>
 #include <cz/plan.h>
 
-#include "colorizer/hint_file.h"
-
 // Plans of the last sizes are kept: the pictures of a folder often have the same one, and a
 // picture is seen at several. Each holds its activations.
 #define MAX_PLANS 8

@@ -9,7 +9,7 @@
 #include <cz/rng.h>
 
 #include "color/hint_head.h"
-#include "colorizer/hint_file.h"
+#include "color/hints.h"
 
 enum { WIDTH = 24, HEIGHT = 16, CHANNELS = 9, N_MAPS = 2, HEAD_WIDTH = 5 };
 

@@ -38,7 +38,7 @@ static double expected_loss(const TrainHintPoint kinds[2], double between, int i
     double own = 1 + (double)k.noise, sum = 0, n = TRAIN_HINT_POINTS / 2, modest = 0, predicted = 0;
     double alpha[2], v[2];
     for (int c = 0; c < 2; c++) {
-        v[c] = (double)hint->predicted[c];
+        v[c] = (double)hint->place.predicted[c];
         alpha[c] = ((double)hint->truth[c] - v[c]) / own;
         modest += v[c] * alpha[c];
         predicted += v[c] * v[c] / own;
@@ -48,8 +48,8 @@ static double expected_loss(const TrainHintPoint kinds[2], double between, int i
         for (int c = 0; c < 2; c++) {
             double likeness = kind == i ? 1 : between;
             double made = likeness * (alpha[c] - strength * v[c] / own) +
-                          strength * (double)kinds[kind].predicted[c];
-            double wanted = (double)(kinds[kind].truth[c] - kinds[kind].predicted[c]);
+                          strength * (double)kinds[kind].place.predicted[c];
+            double wanted = (double)(kinds[kind].truth[c] - kinds[kind].place.predicted[c]);
             sum += pow(made - wanted, 2) * (kind == i ? n - 1 : n);
         }
     return log(sum / (2 * n - 1) + 20);
@@ -59,9 +59,8 @@ static double expected_loss(const TrainHintPoint kinds[2], double between, int i
 static void the_regression_is_the_engine_s(void)
 {
     TrainHintFitOptions options = train_hint_fit_default;
-    static const TrainHintPoint kinds[2] = {
-        {.x = 0.2f, .y = 0.3f, .l = 40, .c = {5, 9}, .truth = {17, 20}, .predicted = {5, 9}},
-        {.x = 0.6f, .y = 0.5f, .l = 62, .c = {-8, 14}, .truth = {-20, 40}, .predicted = {-8, 14}}};
+    static const TrainHintPoint kinds[2] = {{{0.2f, 0.3f, 40, {5, 9}, {5, 9}}, {17, 20}},
+                                            {{0.6f, 0.5f, 62, {-8, 14}, {-8, 14}}, {-20, 40}}};
     TrainHintPoints points;
     const CzHintKernel k = cz_hint_kernel(0.5);
     double feature = 0, loss, found[2] = {0};
@@ -113,9 +112,9 @@ static void make_points(TrainHintPoints *points)
             float kind = cz_rng_below(&rng, 2) ? 1 : -1, far = cz_rng_below(&rng, 2) ? 1 : -1;
             float scale = kind * expf(0.5f * far);
             TrainHintPoint *point = &points->points[at];
-            point->x = cz_rng_uniform(&rng);
-            point->y = cz_rng_uniform(&rng);
-            point->l = 50;
+            point->place.x = cz_rng_uniform(&rng);
+            point->place.y = cz_rng_uniform(&rng);
+            point->place.l = 50;
             point->truth[0] = scale * a;
             point->truth[1] = scale * b;
             for (int m = 0; m < N_MAPS; m++) {
