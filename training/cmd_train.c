@@ -72,6 +72,7 @@ static int train(const Arguments *arguments)
                                      .stop = &stop};
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
+    signal(SIGXFSZ, SIG_IGN); // a limit on files is told as a full disk is
     if (!train_run(&options, &stopped, &error))
         return train_cli_fail("train", &error);
     if (stopped)

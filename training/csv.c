@@ -16,6 +16,11 @@ static char **read_lines(const char *path, GError **error)
 {
     g_autoptr(GError) local = NULL;
     g_autofree char *text = NULL;
+    // A device would go on for ever.
+    if (g_file_test(path, G_FILE_TEST_EXISTS) && !g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "cannot read %s: it is no regular file", path);
+        return NULL;
+    }
     if (!g_file_get_contents(path, &text, NULL, &local)) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "cannot read %s: %s", path, local->message);
         return NULL;

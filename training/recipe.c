@@ -138,7 +138,7 @@ static const TrainKey keys[] = {
     FLOAT("watch", "critic", watch_critic, 0, 1, 0.02, "critic's loss over that of guessing, below which it wins; 0: not watched"),
     FLOAT("watch", "collapse", watch_collapse, 0, 1, 0.25, "spread of color over its best, below which it collapses; 0: not watched"),
     FLOAT("watch", "runaway", watch_runaway, 0, 1e6, 4, "spread of color over the truth's, above which it runs away; 0: not watched"),
-    FLOAT("watch", "rate-factor", watch_rate_factor, 0, 1, 0.5, "on the rates at a rollback"),
+    FLOAT("watch", "rate-factor", watch_rate_factor, 0, 1, 0.5, "on the rates at a rollback; on the critic's twice where color collapses or runs away"),
     INT("watch", "max-rollbacks", watch_max_rollbacks, 0, 1000000, 3, "the next alarm ends the run"),
     TEXT("model", "title", title, "photo", "name of the weights"),
     TEXT("model", "working-sizes", working_sizes, "192", "short sides that the network works at, averaged"),

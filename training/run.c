@@ -19,6 +19,7 @@
 #include "loader.h"
 #include "lock.h"
 #include "log.h"
+#include "plot.h"
 #include "schedule.h"
 #include "step.h"
 #include "validate.h"
@@ -302,7 +303,8 @@ static bool go_back(Run *run, GError **error)
     return done;
 }
 
-// A critic that wins needs a slower critic; all else, slower learning.
+// A critic that wins has to slow down. A generator that fails against it is outrun, too: both slow
+// down, the critic twice.
 static bool roll_back(Run *run, TrainAlarm alarm, const char *what, GError **error)
 {
     const TrainRecipe *recipe = run->recipe;
@@ -310,17 +312,22 @@ static bool roll_back(Run *run, TrainAlarm alarm, const char *what, GError **err
     next_line(run);
     if (run->watch.rollbacks >= recipe->watch_max_rollbacks) {
         train_log_event(run->log, step, train_alarm_name(alarm), what);
+        g_autofree char *good = in_folder(run, "good.safetensors");
+        bool there = g_file_test(good, G_FILE_TEST_EXISTS);
         g_set_error(error, CZ_ERROR, CZ_ERROR_NUMERIC,
-                    "step %" G_GINT64_FORMAT ": %s; watch.max-rollbacks is %d. The last good "
-                    "checkpoint is %s/good.safetensors",
-                    step, what, recipe->watch_max_rollbacks, run->options->folder);
+                    "step %" G_GINT64_FORMAT ": %s; watch.max-rollbacks is %d, and this is the "
+                    "next%s%s",
+                    step, what, recipe->watch_max_rollbacks,
+                    there ? "; the last good checkpoint is " : "", there ? good : "");
         return false;
     }
     train_watch_rest(&run->watch);
     run->watch.rollbacks++;
-    run->watch.critic_factor *= recipe->watch_rate_factor;
+    double factor = recipe->watch_rate_factor;
+    bool outrun = alarm == TRAIN_ALARM_COLLAPSE || alarm == TRAIN_ALARM_RUNS_AWAY;
+    run->watch.critic_factor *= outrun ? factor * factor : factor;
     if (alarm != TRAIN_ALARM_CRITIC_WINS)
-        run->watch.rate_factor *= recipe->watch_rate_factor;
+        run->watch.rate_factor *= factor;
     scale_rates(run);
     if (!go_back(run, error))
         return false;
@@ -395,11 +402,12 @@ static bool keep_best(Run *run, const TrainScores *scores, GError **error)
 // A look at held-back pictures with the averages that were just saved.
 static bool examine(Run *run, GError **error)
 {
-    g_autofree char *sheet = in_folder(run, "sheet.png");
+    g_autoptr(GError) unplotted = NULL;
     TrainScores scores;
     if (!train_validate(run->options, run->log, run->done, &scores, error))
         return false;
-    train_log_sheet(run->log, run->done, sheet);
+    if (!train_plot(run->options->folder, &unplotted))
+        fprintf(stderr, "colorizer train: %s\n", unplotted->message);
     return scores.n == 0 || keep_best(run, &scores, error);
 }
 
@@ -409,12 +417,17 @@ static bool after_step(Run *run, GError **error)
     const TrainRecipe *recipe = run->recipe;
     bool last = run->done == end_of(run), log = last || run->done % recipe->log_every == 0;
     bool look = last || run->done % recipe->validate_every == 0;
-    bool due = last || look || (log && now() - run->saved >= 60 * recipe->checkpoint_minutes);
+    bool show = recipe->sheet_every > 0 && run->done % recipe->sheet_every == 0;
+    bool keep = recipe->keep_every > 0 && run->done % recipe->keep_every == 0;
+    bool due = last || look || show || keep ||
+               (log && now() - run->saved >= 60 * recipe->checkpoint_minutes);
     if (log)
         next_line(run);
     if (due && !save(run, error))
         return false;
-    return !look || examine(run, error);
+    if (look)
+        return examine(run, error);
+    return !show || train_show(run->options, run->log, run->done, error);
 }
 
 // The generator's turn, then the critic's with what the generator has made.

@@ -191,8 +191,9 @@ def prepare_takes_colour_and_counts_the_rest():
 def train_leaves_all_its_files():
     out = succeed(*train("one"))
     check("step 12 " in out and "images/s" in out and "left" in out, out)
-    for name in ("recipe.conf", "log.csv", "checkpoint-0.safetensors", "checkpoint-1.safetensors",
-                 "ema.safetensors", "final.safetensors"):
+    for name in ("recipe.conf", "log.csv", "log.jsonl", "events.out.tfevents.colorizer", "plots.png",
+                 "checkpoint-0.safetensors", "checkpoint-1.safetensors", "good.safetensors", "ema.safetensors",
+                 "final.safetensors"):
         check(os.path.exists(path("one", name)), "no", name)
     check(len(read("one/log.csv").split(b"\n")) == 14, read("one/log.csv"))
     check(not [name for name in os.listdir(path("one")) if "tmp" in name or name.startswith(".")],
@@ -255,6 +256,32 @@ def damaged_checkpoints_are_told():
     check(weights_bytes("one/final.safetensors") == weights_bytes("damaged/final.safetensors"), "others")
 
 
+def full_disk_keeps_the_old_checkpoints():
+    shutil.copytree(path("term"), path("disk"))
+    os.remove(path("disk", "final.safetensors"))
+    newest = max((0, 1), key=lambda i: os.path.getmtime(path("disk", "checkpoint-%d.safetensors" % i)))
+    os.remove(path("disk", "checkpoint-%d.safetensors" % newest))  # so that there is a step to do
+    old = {name: read(os.path.join("disk", name)) for name in os.listdir(path("disk")) if name.startswith("check")}
+    limit = [sys.executable, "-c", "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, "
+             "(300000, 300000)); os.execv(sys.argv[1], sys.argv[1:])", PROGRAM, *train("disk", "--resume")]
+    done = subprocess.run(limit, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT, text=True, cwd=work)
+    lines = done.stderr.strip().split("\n")
+    check(done.returncode == 1 and "cannot write" in lines[-1] and "checkpoint" in lines[-1], done)
+    check(len(lines) == 1, done.stderr)
+    check(not [name for name in os.listdir(path("disk")) if ".safetensors." in name], os.listdir(path("disk")))
+    check(all(read(os.path.join("disk", name)) == data for name, data in old.items()), "the old one is harmed")
+    succeed(*train("disk", "--resume"))
+    check(weights_bytes("one/final.safetensors") == weights_bytes("disk/final.safetensors"), "others")
+
+
+def a_log_on_a_full_disk_is_told_once():
+    os.mkdir(path("full"))
+    os.symlink("/dev/full", path("full", "log.csv"))
+    done = run(*train("full", "--set", "data.validation=0"))
+    check(done.returncode == 0 and done.stderr.count("cannot write") == 1 and "log.csv" in done.stderr, done)
+    check(len(read("full/log.jsonl").split(b"\n")) == 13, read("full/log.jsonl"))
+
+
 def train_refuses_what_cannot_be():
     fail(1, "--resume", *train("one"))
     fail(1, "recipe", *train("one", "--resume", "--set", "optimizer.rate=0.5"))
@@ -266,6 +293,8 @@ def train_refuses_what_cannot_be():
     fail(1, "photo.png", *train("r", "--data", "photo.png"))
     fail(1, "nowhere.conf", *train("r", "--recipe", "nowhere.conf"))
     fail(1, "photo.png", *train("photo.png/r"))
+    fail(1, "/proc/self/lock", *train("/proc/self"))  # a folder that can be read alone
+    fail(1, "run.best", *train("r", "--set", "run.best=worst"))
 
 
 def no_picture_held_back_is_no_error():
@@ -533,7 +562,8 @@ def apply_refuses_unwritable_places():
 CLAIMS = [help_is_given_everywhere, wrong_usage_is_exit_2, prepare_takes_colour_and_counts_the_rest,
           train_leaves_all_its_files, same_training_gives_the_same_bytes,
           stopped_and_resumed_is_the_uninterrupted_run, killed_and_resumed_is_the_uninterrupted_run,
-          stop_after_pauses_and_keeps_the_schedule, a_runs_own_recipe_resumes_it, damaged_checkpoints_are_told, train_refuses_what_cannot_be,
+          stop_after_pauses_and_keeps_the_schedule, a_runs_own_recipe_resumes_it, damaged_checkpoints_are_told,
+          full_disk_keeps_the_old_checkpoints, a_log_on_a_full_disk_is_told_once, train_refuses_what_cannot_be,
           no_picture_held_back_is_no_error, validation_shows_pictures, apply_keeps_size_and_depth,
           apply_keeps_stems_in_a_folder_and_goes_on, apply_overwrites_no_photograph_and_no_result,
           apply_refuses_bad_photographs, apply_refuses_bad_weights, apply_refuses_bad_settings,

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// Whole runs, small: what alarms lead to, who may write where, what a beginning takes over.
+#include "folder.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cz/color.h>
+#include <cz/error.h>
+#include <cz/model.h>
+#include <cz/threads.h>
+
+#include "csv.h"
+#include "lock.h"
+#include "run.h"
+
+static const volatile sig_atomic_t never = 0;
+
+// Pictures whose color hangs on how light they are: easy to learn.
+static TrainSet *colored_set(const Folder *folder)
+{
+    enum { N = 12, SIDE = 40 };
+    g_autofree char *path = folder_file(folder, "a.set");
+    g_autoptr(GError) error = NULL;
+    g_autoptr(TrainSetWriter) writer = train_set_writer_new(path, &error);
+
+    for (int i = 0; i < N; i++) {
+        float rgb[SIDE * SIDE * 3];
+        uint8_t bytes[SIDE * SIDE * 3];
+
+        for (int p = 0; p < SIDE * SIDE; p++) {
+            float light = sinf(0.1f * (float)(p % SIDE + i)) * cosf(0.15f * (float)(p / SIDE));
+            const float lab[3] = {50 + 35 * light, 40 * light, 15 - 35 * light};
+            memcpy(rgb + 3 * p, lab, sizeof lab);
+        }
+        cz_lab_to_gamut_rgb(rgb, rgb, SIDE * SIDE);
+        for (int k = 0; k < SIDE * SIDE * 3; k++)
+            bytes[k] = (uint8_t)lrintf(255 * CLAMP(rgb[k], 0, 1));
+        const TrainPicture picture = {SIDE, SIDE, train_picture_hash(bytes, SIDE, SIDE), "p",
+                                      bytes};
+        train_set_writer_add(writer, &picture, &error);
+    }
+    train_set_writer_finish(writer, &error);
+    g_assert_no_error(error);
+    TrainSet *set = train_set_open(path, &error);
+    g_assert_no_error(error);
+    return set;
+}
+
+static TrainRecipe small_run(int64_t steps)
+{
+    g_autofree char *path = g_build_filename(g_getenv("COLORIZE_SOURCE_ROOT"), "training",
+                                             "recipes", "smoke.conf", NULL);
+    TrainRecipe recipe;
+
+    train_recipe_init(&recipe);
+    g_assert_true(train_recipe_load(&recipe, path, NULL));
+    recipe.batch = 2;
+    recipe.crop = 32;
+    recipe.images = 2 * steps;
+    recipe.validation = 0;
+    recipe.log_every = 10;
+    recipe.validate_every = 1000000;
+    recipe.warmup = 0;
+    return recipe;
+}
+
+// What the program prints is not the test's output.
+static bool quiet_run(const TrainRunOptions *options, GError **error)
+{
+    bool stopped;
+
+    fflush(stdout);
+    int out = dup(STDOUT_FILENO), nowhere = open("/dev/null", O_WRONLY);
+    dup2(nowhere, STDOUT_FILENO);
+    bool done = train_run(options, &stopped, error);
+    fflush(stdout);
+    dup2(out, STDOUT_FILENO);
+    close(out);
+    close(nowhere);
+    return done;
+}
+
+static bool run(const Folder *folder, const TrainSet *set, const TrainRecipe *recipe, bool resume,
+                GError **error)
+{
+    const TrainRunOptions options = {.recipe = recipe,
+                                     .set = set,
+                                     .folder = folder->path,
+                                     .device = "cpu",
+                                     .n_loaders = 1,
+                                     .resume = resume,
+                                     .stop = &never};
+    return quiet_run(&options, error);
+}
+
+// A column's value in the last row of a run's log.
+static double last_of(const Folder *folder, const char *column)
+{
+    g_autofree char *path = folder_file(folder, "log.csv");
+    g_auto(TrainTable) table = {0};
+
+    g_assert_true(train_table_read(&table, path, NULL));
+    g_assert_cmpuint(table.n_rows, >, 0);
+    for (size_t i = 0; i < table.n_columns; i++)
+        if (g_str_equal(table.names[i], column))
+            return table.values[(table.n_rows - 1) * table.n_columns + i];
+    return NAN;
+}
+
+static bool log_names(const Folder *folder, const char *event)
+{
+    g_autofree char *path = folder_file(folder, "log.jsonl"), *text = NULL;
+    g_autofree char *key = g_strdup_printf("\"event\":\"%s\"", event);
+
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    return strstr(text, key) != NULL;
+}
+
+// ---- alarms -------------------------------------------------------------------------------------
+
+static void after_the_last_rollback_it_ends_with_a_sentence(void)
+{
+    g_auto(Folder) folder = folder_new();
+    g_autoptr(TrainSet) set = colored_set(&folder);
+    TrainRecipe recipe = small_run(40);
+    g_autoptr(GError) error = NULL;
+
+    recipe.rate = 1; // with no limit to the gradient: soon no number is one
+    recipe.clip = 0;
+    recipe.log_every = 100;
+    recipe.watch_not_finite = 3;
+    recipe.watch_max_rollbacks = 1;
+    recipe.watch_rate_factor = 1;
+    recipe.watch_deviations = recipe.watch_collapse = 0;
+    g_assert_false(run(&folder, set, &recipe, false, &error));
+    g_assert_error(error, CZ_ERROR, CZ_ERROR_NUMERIC);
+    g_test_message("%s", error->message);
+    g_assert_nonnull(strstr(error->message, "watch.max-rollbacks is 1"));
+    g_assert_true(log_names(&folder, "not-finite"));
+}
+
+// ---- a folder -----------------------------------------------------------------------------------
+
+static void a_folder_in_use_is_refused(void)
+{
+    g_auto(Folder) folder = folder_new();
+    g_autoptr(TrainSet) set = colored_set(&folder);
+    TrainRecipe recipe = small_run(1);
+    g_autoptr(GError) error = NULL;
+    int lock = train_lock_folder(folder.path, &error);
+
+    g_assert_no_error(error);
+    g_assert_false(run(&folder, set, &recipe, false, &error));
+    g_assert_error(error, CZ_ERROR, CZ_ERROR_IO);
+    g_autofree char *process = g_strdup_printf("(process %d)", (int)getpid());
+    g_assert_nonnull(strstr(error->message, "in use"));
+    g_assert_nonnull(strstr(error->message, process));
+    g_clear_error(&error);
+    close(lock);
+    g_assert_true(run(&folder, set, &recipe, false, &error));
+    g_assert_no_error(error);
+}
+
+static char *meta(const Folder *folder, const char *name, const char *key)
+{
+    g_autofree char *path = folder_file(folder, name);
+    g_autoptr(CzModelFile) file = cz_model_file_open(path, NULL);
+
+    return file ? g_strdup(cz_model_file_meta(file, key)) : NULL;
+}
+
+// --resume goes on at its step with its moments; network.start begins at 0 with weights alone.
+static void resuming_is_not_starting_from_weights(void)
+{
+    g_auto(Folder) one = folder_new(), two = folder_new();
+    g_autoptr(TrainSet) set = colored_set(&one);
+    TrainRecipe recipe = small_run(4), longer;
+    g_autoptr(GError) error = NULL;
+
+    recipe.log_every = 1;
+    g_assert_true(run(&one, set, &recipe, false, &error));
+    longer = recipe;
+    g_autofree char *weights = folder_file(&one, "final.safetensors");
+    g_strlcpy(longer.start, weights, sizeof longer.start);
+    g_assert_false(run(&one, set, &longer, true, &error)); // another recipe is no resuming
+    g_assert_error(error, CZ_ERROR, CZ_ERROR_RECIPE);
+    g_clear_error(&error);
+    g_assert_true(run(&two, set, &longer, false, &error));
+    g_assert_no_error(error);
+    g_autofree char *path = folder_file(&two, "log.csv");
+    g_auto(TrainTable) table = {0};
+    g_assert_true(train_table_read(&table, path, &error));
+    g_assert_cmpuint(table.n_rows, ==, 4);
+    g_assert_cmpfloat(table.values[0], ==, 1);
+    g_assert_true(run(&one, set, &recipe, true, &error)); // nothing left to do
+    g_assert_no_error(error);
+    train_table_clear(&table);
+    g_autofree char *first = folder_file(&one, "log.csv");
+    g_assert_true(train_table_read(&table, first, &error));
+    g_assert_cmpuint(table.n_rows, ==, 4);
+}
+
+static void every_nth_and_the_best_stay(void)
+{
+    g_auto(Folder) folder = folder_new();
+    g_autoptr(TrainSet) set = colored_set(&folder);
+    TrainRecipe recipe = small_run(7);
+    g_autoptr(GError) error = NULL;
+
+    recipe.validation = 0.4;
+    recipe.validate_every = 2;
+    recipe.keep_every = 3;
+    recipe.keep_sheets = 2;
+    recipe.sheet_pictures = 2;
+    g_strlcpy(recipe.best, "delta-e", sizeof recipe.best);
+    g_assert_true(run(&folder, set, &recipe, false, &error));
+    g_assert_no_error(error);
+    g_autofree char *third = meta(&folder, "step-3.safetensors", "train.step");
+    g_autofree char *sixth = meta(&folder, "step-6.safetensors", "train.step");
+    g_autofree char *metric = meta(&folder, "best.safetensors", "colorize.best");
+    g_autofree char *score = meta(&folder, "best.safetensors", "colorize.best_score");
+    g_assert_cmpstr(third, ==, "3");
+    g_assert_cmpstr(sixth, ==, "6");
+    g_assert_cmpstr(metric, ==, "delta-e");
+    g_autofree char *path = folder_file(&folder, "validation.csv");
+    g_auto(TrainTable) table = {0};
+    double best = INFINITY;
+    g_assert_true(train_table_read(&table, path, &error));
+    g_assert_cmpuint(table.n_rows, ==, 4);
+    for (size_t i = 0; i < table.n_rows; i++)
+        best = fmin(best, table.values[i * table.n_columns + 5]);
+    g_assert_cmpfloat_with_epsilon(g_ascii_strtod(score, NULL), best, 1e-4 * best);
+    for (int step = 2; step <= 7; step++) { // validations at 2, 4, 6 and 7: the last two stay
+        g_autofree char *name = g_strdup_printf("sheets/%09d.png", step);
+        g_autofree char *sheet = folder_file(&folder, name);
+        g_assert_cmpint(g_file_test(sheet, G_FILE_TEST_EXISTS), ==, step >= 6);
+    }
+    g_autofree char *plots = folder_file(&folder, "plots.png");
+    g_assert_true(g_file_test(plots, G_FILE_TEST_EXISTS));
+}
+
+int main(int argc, char **argv)
+{
+    cz_threads_init(argv);
+    g_test_init(&argc, &argv, NULL);
+    g_test_set_nonfatal_assertions();
+    cz_threads_set(1);
+#define ADD(name) g_test_add_func("/training/run/" #name, name)
+    ADD(after_the_last_rollback_it_ends_with_a_sentence);
+    ADD(a_folder_in_use_is_refused);
+    ADD(resuming_is_not_starting_from_weights);
+    ADD(every_nth_and_the_best_stay);
+    return g_test_run();
+}
