@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <cairo.h>
+
 #include <cz/color.h>
 #include <cz/error.h>
 #include <cz/model.h>
@@ -14,6 +16,7 @@
 
 #include "csv.h"
 #include "lock.h"
+#include "picture.h"
 #include "run.h"
 
 static const volatile sig_atomic_t never = 0;
@@ -203,6 +206,59 @@ static void resuming_is_not_starting_from_weights(void)
     g_assert_cmpuint(table.n_rows, ==, 4);
 }
 
+// The pixels of a sheet's cell as sheet.c lays it out: cells of 192, labels of 16, gaps of 4.
+static bool cell_is(cairo_surface_t *sheet, int row, int column, const TrainImage *image)
+{
+    const unsigned char *data = cairo_image_surface_get_data(sheet);
+    int stride = cairo_image_surface_get_stride(sheet), n_off = 0;
+
+    for (int y = 0; y < image->height; y++)
+        for (int x = 0; x < image->width; x++) {
+            const uint8_t *rgb = image->rgb + 3 * (y * image->width + x);
+            const unsigned char *bgr = data + (ptrdiff_t)(row * 208 + 16 + y) * stride +
+                                       (ptrdiff_t)4 * (4 + column * 196 + x);
+            n_off += bgr[0] != rgb[2] || bgr[1] != rgb[1] || bgr[2] != rgb[0];
+        }
+    return n_off == 0;
+}
+
+// The seed showed its training's pictures, mirrored at random (bug 8), in a scaling of their own,
+// so that even the true ones were pale (bug 6): here the true row is the held-back photographs.
+static void the_sheets_truth_is_the_held_back_photographs(void)
+{
+    g_auto(Folder) folder = folder_new();
+    g_autoptr(TrainSet) set = colored_set(&folder);
+    TrainRecipe recipe = small_run(2);
+    g_autoptr(GError) error = NULL;
+    size_t n;
+
+    recipe.validation = 0.5;
+    recipe.flip = 1;
+    recipe.sheet_pictures = 3;
+    recipe.sheet_every = 1;
+    g_assert_true(run(&folder, set, &recipe, false, &error));
+    g_assert_no_error(error);
+    g_autofree uint32_t *held = train_set_split(set, recipe.validation, true, &n);
+    g_assert_cmpuint(n, >=, 3);
+    for (int step = 1; step <= 2; step++) { // the second with a validation
+        g_autofree char *name = g_strdup_printf("sheets/%09d.png", step);
+        g_autofree char *path = folder_file(&folder, name);
+        cairo_surface_t *sheet = cairo_image_surface_create_from_png(path);
+        g_assert_cmpint(cairo_surface_status(sheet), ==, CAIRO_STATUS_SUCCESS);
+        for (int i = 0; i < 3; i++) {
+            TrainPicture picture = train_set_picture(set, held[i]);
+            g_auto(TrainImage) truth = {0}, grey = {0};
+            g_assert_true(train_image_evaluation(picture.rgb, picture.width, picture.height, 192,
+                                                 &truth, &error));
+            g_assert_true(train_image_grey(&truth, &grey, &error));
+            g_assert_true(cell_is(sheet, 0, i, &grey));
+            g_assert_true(cell_is(sheet, 2, i, &truth));
+            g_assert_false(cell_is(sheet, 1, i, &truth));
+        }
+        cairo_surface_destroy(sheet);
+    }
+}
+
 static void every_nth_and_the_best_stay(void)
 {
     g_auto(Folder) folder = folder_new();
@@ -252,6 +308,7 @@ int main(int argc, char **argv)
     ADD(after_the_last_rollback_it_ends_with_a_sentence);
     ADD(a_folder_in_use_is_refused);
     ADD(resuming_is_not_starting_from_weights);
+    ADD(the_sheets_truth_is_the_held_back_photographs);
     ADD(every_nth_and_the_best_stay);
     return g_test_run();
 }
