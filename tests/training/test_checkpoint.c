@@ -234,6 +234,105 @@ static void the_last_written_is_taken_not_the_furthest(void)
     }
 }
 
+static float first_good(const Folder *folder, Bench *bench, const TrainRecipe *recipe)
+{
+    g_auto(TrainProgress) progress = {0};
+    g_autoptr(GError) error = NULL;
+
+    bench_open(bench, recipe);
+    train_checkpoint_load_good(folder->path, bench->store, &bench->recipe, SET, &progress, &error);
+    g_assert_no_error(error);
+    return first_value(bench);
+}
+
+// Good is what has stood one more checkpoint without an alarm, and what was not taken back.
+static void a_good_one_has_stood_the_next(void)
+{
+    static const struct {
+        int64_t step;
+        bool clean;
+        float good; // the value that was saved with it
+    } saves[] = {{10, true, 0},  {20, true, 0}, {30, false, 0}, {40, true, 0},
+                 {50, true, 3},  {40, true, 3}, {45, true, 5},  {50, false, 5},
+                 {55, false, 5}, {60, true, 5}, {65, true, 9}};
+    TrainRecipe recipe = small_recipe();
+    g_auto(Folder) folder = folder_new();
+    g_auto(Bench) bench = {0};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(saves); i++) {
+        g_auto(Bench) loaded = {0};
+        g_autoptr(GError) error = NULL;
+        const TrainProgress progress = {.step = saves[i].step, .clean = saves[i].clean};
+
+        fill(&bench, &recipe, (float)i);
+        train_checkpoint_save(folder.path, bench.store, &bench.recipe, SET, &progress, &error);
+        g_assert_no_error(error);
+        for (int again = 0; again < 2; again++) // also after a resume
+            g_assert_true(train_checkpoint_settle(folder.path, &error));
+        g_assert_cmpfloat(first_good(&folder, &loaded, &recipe), ==, saves[i].good);
+        g_assert_cmpuint(folder_count(&folder), ==, i == 0 ? 2 : 3);
+    }
+}
+
+static void kept_ones_stay_as_they_are(void)
+{
+    TrainRecipe recipe = small_recipe();
+    g_auto(Folder) folder = folder_new();
+    g_auto(Bench) bench = {0};
+    g_autoptr(GError) error = NULL;
+
+    for (int i = 1; i <= 6; i++) {
+        fill(&bench, &recipe, (float)i);
+        save(&folder, &bench, i);
+        if (i % 2 == 0)
+            g_assert_true(train_checkpoint_keep(folder.path, &error));
+    }
+    g_assert_no_error(error);
+    g_assert_cmpuint(folder_count(&folder), ==, 5);
+    for (int i = 2; i <= 6; i += 2) {
+        g_autofree char *name = g_strdup_printf("step-%d.safetensors", i);
+        g_autofree char *path = folder_file(&folder, name);
+        g_autoptr(CzModelFile) file = cz_model_file_open(path, &error);
+        float values[6];
+
+        g_assert_no_error(error);
+        cz_tensor_to_f32(cz_model_file_find(file, "w"), values);
+        g_assert_cmpfloat(values[0], ==, (float)i);
+    }
+}
+
+static void the_best_is_replaced_by_better_alone(void)
+{
+    static const struct {
+        const char *metric;
+        double score;
+        bool taken;
+    } cases[] = {{"gain", 1, true},      {"gain", 0.5, false}, {"gain", 1, false},
+                 {"gain", 2, true},      {"gain", NAN, false}, {"delta-e", 9, true},
+                 {"delta-e", 10, false}, {"delta-e", 8, true}, {"loss", 3, true},
+                 {"loss", 2.999, true}};
+    TrainRecipe recipe = small_recipe();
+    g_auto(Folder) folder = folder_new();
+    g_auto(Bench) bench = {0};
+    g_autofree char *path = folder_file(&folder, "best.safetensors");
+
+    bench_open(&bench, &recipe);
+    cz_store_add(bench.store, TRAIN_EMA "w", cz_shape(1, 6, 1, 1), NULL, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_strlcpy(recipe.best, cases[i].metric, sizeof recipe.best);
+        g_assert_true(train_weights_save_best(folder.path, bench.store, &recipe, (int64_t)i,
+                                              cases[i].score, &error));
+        g_assert_no_error(error);
+        g_autoptr(CzModelFile) file = cz_model_file_open(path, &error);
+        g_autofree char *images = g_strdup_printf("%d", (int)i * recipe.batch);
+        g_test_message("%s %g", cases[i].metric, cases[i].score);
+        g_assert_cmpint(g_strcmp0(cz_model_file_meta(file, "colorize.images_seen"), images) == 0,
+                        ==, cases[i].taken);
+    }
+}
+
 // As an earlier version left it: fewer keys in the recipe, so another hash; no serial number.
 static void checkpoints_of_before_a_key_still_load(void)
 {
@@ -420,6 +519,9 @@ int main(int argc, char **argv)
     ADD(the_eleventh_checkpoint_follows_the_tenth);
     ADD(the_last_written_is_taken_not_the_furthest);
     ADD(checkpoints_of_before_a_key_still_load);
+    ADD(a_good_one_has_stood_the_next);
+    ADD(kept_ones_stay_as_they_are);
+    ADD(the_best_is_replaced_by_better_alone);
     ADD(nothing_to_load_is_an_error);
     ADD(other_recipes_are_refused);
     ADD(another_precision_is_told);
