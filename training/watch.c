@@ -51,20 +51,19 @@ static double ratio_now(const TrainWatch *watch)
 }
 
 static bool collapses(const TrainWatch *watch, const TrainWatchRules *rules,
-                      const TrainSigns *signs)
+                      const TrainSigns *signs, double ratio)
 {
     double best = MIN(watch->best, 1.0);
     if (best < COLORED)
         best = 0;
     if (signs->against_critic)
         best = MAX(best, 0.2);
-    return ratio_now(watch) < rules->collapse * best;
+    return ratio < rules->collapse * best;
 }
 
-static bool runs_away(const TrainWatch *watch, const TrainWatchRules *rules,
-                      const TrainSigns *signs)
+static bool runs_away(const TrainWatchRules *rules, const TrainSigns *signs, double ratio)
 {
-    return rules->runaway > 0 && signs->against_critic && ratio_now(watch) > rules->runaway;
+    return rules->runaway > 0 && signs->against_critic && ratio > rules->runaway;
 }
 
 static void count(TrainWatch *watch, TrainAlarm alarm, bool shown)
@@ -74,6 +73,8 @@ static void count(TrainWatch *watch, TrainAlarm alarm, bool shown)
 
 static void take_in(TrainWatch *watch, const TrainWatchRules *rules, const TrainSigns *signs)
 {
+    double ratio = signs->spread / MAX(signs->spread_true, 1e-6);
+    watch->doubt = collapses(watch, rules, signs, ratio / 2) || runs_away(rules, signs, 2 * ratio);
     bool ripe = ++watch->seen > rules->grace, odd = ripe && explodes(watch, rules, signs);
     mean_in(&watch->spread, signs->spread, watch->seen, SPREAD_STEPS);
     mean_in(&watch->spread_true, signs->spread_true, watch->seen, SPREAD_STEPS);
@@ -87,8 +88,8 @@ static void take_in(TrainWatch *watch, const TrainWatchRules *rules, const Train
     watch->best = MAX(watch->best, watch->ratio);
     count(watch, TRAIN_ALARM_EXPLODES, odd);
     count(watch, TRAIN_ALARM_CRITIC_WINS, critic_wins(rules, signs));
-    count(watch, TRAIN_ALARM_COLLAPSE, collapses(watch, rules, signs));
-    count(watch, TRAIN_ALARM_RUNS_AWAY, runs_away(watch, rules, signs));
+    count(watch, TRAIN_ALARM_COLLAPSE, collapses(watch, rules, signs, ratio_now(watch)));
+    count(watch, TRAIN_ALARM_RUNS_AWAY, runs_away(rules, signs, ratio_now(watch)));
 }
 
 TrainAlarm train_watch_step(TrainWatch *watch, const TrainWatchRules *rules,
@@ -114,7 +115,7 @@ bool train_watch_pending(const TrainWatch *watch)
     for (int alarm = 0; alarm < TRAIN_N_ALARMS; alarm++)
         if (watch->counts[alarm] > 0)
             return true;
-    return false;
+    return watch->doubt != 0;
 }
 
 const char *train_alarm_name(TrainAlarm alarm)
@@ -185,8 +186,9 @@ char *train_watch_text(const TrainWatch *watch)
     for (int alarm = TRAIN_ALARM_NOT_FINITE; alarm < TRAIN_N_ALARMS; alarm++)
         json_object_set_new(counts, train_alarm_name((TrainAlarm)alarm),
                             json_integer(watch->counts[alarm]));
-    json_t *object = json_pack("{s:I, s:I, s:o}", "seen", (json_int_t)watch->seen, "rollbacks",
-                               (json_int_t)watch->rollbacks, "counts", counts);
+    json_t *object = json_pack("{s:I, s:I, s:I, s:o}", "seen", (json_int_t)watch->seen, "doubt",
+                               (json_int_t)watch->doubt, "rollbacks", (json_int_t)watch->rollbacks,
+                               "counts", counts);
     for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
         json_object_set_new(object, numbers[i].name, json_real(*number_at(&copy, i)));
     char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(17));
@@ -202,6 +204,7 @@ void train_watch_parse(TrainWatch *watch, const char *text)
     const json_t *counts = json_object_get(object, "counts");
     train_watch_init(watch);
     watch->seen = json_integer_value(json_object_get(object, "seen"));
+    watch->doubt = json_integer_value(json_object_get(object, "doubt"));
     watch->rollbacks = json_integer_value(json_object_get(object, "rollbacks"));
     for (int alarm = TRAIN_ALARM_NOT_FINITE; alarm < TRAIN_N_ALARMS; alarm++)
         watch->counts[alarm] = (int32_t)json_integer_value(

@@ -54,6 +54,7 @@ typedef struct {
     double spread, spread_true; // means
     double ratio, best;         // mean of spread over truth's, and its highest
     int32_t counts[TRAIN_N_ALARMS];
+    int64_t doubt; // 1: the newest step by itself is halfway to a collapse, or to running away
     int64_t rollbacks;
     double rate_factor, critic_factor; // on the recipe's rates
 } TrainWatch;
@@ -64,7 +65,8 @@ void train_watch_rest(TrainWatch *watch);
 // Takes a step in; the alarm that it raises, the gravest first.
 TrainAlarm train_watch_step(TrainWatch *watch, const TrainWatchRules *rules,
                             const TrainSigns *signs);
-// A sign has been seen and not yet gone: no time to call a checkpoint good.
+// A sign has been seen and not yet gone, or the newest step is in doubt, which means and patience
+// would tell too late: no time to call a checkpoint good.
 bool train_watch_pending(const TrainWatch *watch);
 
 const char *train_alarm_name(TrainAlarm alarm); // one word, for files

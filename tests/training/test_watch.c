@@ -178,6 +178,24 @@ static void against_a_critic_grey_is_a_collapse(void)
     g_assert_cmpint(step, ==, rules.grace + rules.patience);
 }
 
+// A checkpoint written as color goes must not be called good because means have not followed yet.
+static void a_step_in_doubt_is_pending_at_once(void)
+{
+    CzRng rng = cz_rng(1, 1);
+    TrainWatch watch;
+
+    train_watch_init(&watch);
+    for (int step = 1; step <= 2001; step++) {
+        TrainSigns signs = sound(&rng, step);
+
+        g_assert_false(train_watch_pending(&watch));
+        if (step == 2001)
+            signs.spread = 0.4 * signs.spread_true; // of 1; an alarm is below a quarter
+        g_assert_cmpint(train_watch_step(&watch, &rules, &signs), ==, TRAIN_ALARM_NONE);
+    }
+    g_assert_true(train_watch_pending(&watch));
+}
+
 static void rest_keeps_what_rollbacks_did(void)
 {
     CzRng rng = cz_rng(1, 1);
@@ -253,6 +271,7 @@ int main(int argc, char **argv)
     ADD(outliers_raise_none);
     ADD(a_beginning_is_no_collapse);
     ADD(against_a_critic_grey_is_a_collapse);
+    ADD(a_step_in_doubt_is_pending_at_once);
     ADD(rest_keeps_what_rollbacks_did);
     ADD(its_text_is_all_of_it);
     ADD(sentences_name_figures);
