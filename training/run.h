@@ -21,5 +21,8 @@ typedef struct {
 } TrainRunOptions;
 
 // Ends with DIR/final.safetensors, or earlier with a checkpoint when stopped (*stopped). The run's
-// folder: recipe.conf, log.csv, checkpoint-{0,1}.safetensors, ema.safetensors, sheet.png.
+// folder: recipe.conf, lock, checkpoint-{0,1}, good, best and step-N.safetensors (checkpoint.h),
+// log.csv, log.jsonl, validation.csv, events (log.h), ema.safetensors, sheet.png, sheets/,
+// plots.png. Alarms (watch.h) take it back to good.safetensors; CZ_ERROR_NUMERIC after
+// watch.max-rollbacks.
 bool train_run(const TrainRunOptions *options, bool *stopped, GError **error);

@@ -63,7 +63,7 @@ def main():
     kills, runs, wrong = 0, 0, []
     while kills < n_kills:
         folder = f"run-{runs}"
-        while go_on(folder, rng.uniform(0, whole) if kills < n_kills else None):
+        while go_on(folder, rng.uniform(0, 0.7 * whole) if kills < n_kills else None):
             kills += 1
         if weights(folder) != expected:
             wrong.append(f"{folder}: other weights")
