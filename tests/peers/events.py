@@ -19,7 +19,7 @@ FIGURES = {"loss": "loss/total", "gan": "loss/gan_unweighted", "norm": "norm/gen
            "chroma_true": "chroma/truth", "spread": "spread/output", "spread_true": "spread/truth",
            "gamut": "chroma/out_of_gamut", "images_per_s": "speed/images_per_s", "loader_wait": "speed/loader_wait",
            "rate_encoder": "rate/encoder", "rate_critic": "rate/critic", "rollbacks": "speed/rollbacks",
-           "skipped": "speed/skipped"}
+           "skipped": "speed/skipped", "outliers": "speed/outliers"}
 CRITIC = {"critic_loss": "critic/loss", "critic_norm": "norm/critic", "logit_real": "critic/logit_real",
           "logit_fake": "critic/logit_fake", "right_real": "critic/right_real", "right_fake": "critic/right_fake",
           "r1": "critic/r1"}
