@@ -10,6 +10,7 @@
 
 #include "optimizer.h"
 #include "schedule.h"
+#include "step.h"
 
 #define CRITIC_BETA2 0.999
 
@@ -161,7 +162,7 @@ static CzValue build_r1(TrainCritic *critic, const CzCriticOutput *real, bool wi
         sum = cz_add(graph, sum, cz_sum(graph, real->logits[s], scalar));
     cz_graph_gradient(graph, sum, &critic->chroma, 1, &gradient);
     return cz_scale(graph, cz_dot(graph, gradient, gradient),
-                    (float)(recipe->r1 / 2 / recipe->batch), 0);
+                    (float)(recipe->r1 / 2 / cz_graph_shape(graph, critic->chroma).n), 0);
 }
 
 static void build_updates(TrainCritic *critic, CzValue loss, const CzCriticOutput *real)
@@ -184,7 +185,7 @@ static void build_updates(TrainCritic *critic, CzValue loss, const CzCriticOutpu
     }
 }
 
-static void build(TrainCritic *critic, bool with_r1)
+static void build(TrainCritic *critic, int32_t n, bool with_r1)
 {
     CzGraph *graph = critic->graph;
     const TrainRecipe *recipe = critic->recipe;
@@ -198,7 +199,7 @@ static void build(TrainCritic *critic, bool with_r1)
     CzCriticOutput real = {0}, fake = {0};
     TrainGan gan = TRAIN_GAN_BCE;
     int32_t stride = train_recipe_stride(recipe);
-    int32_t n = recipe->batch, side = recipe->crop / stride;
+    int32_t side = recipe->crop / stride;
     train_gan_of(recipe->gan_loss, &gan);
     train_optimizer_of(recipe->optimizer, &learning.kind);
     critic->lightness = cz_input(graph, "lightness", cz_shape(n, 1, recipe->crop, recipe->crop));
@@ -217,6 +218,7 @@ static void build(TrainCritic *critic, bool with_r1)
     if (recipe->r1_every > 1)
         penalty = cz_scale(graph, penalty, (float)recipe->r1_every, 0);
     build_updates(critic, cz_add(graph, loss, penalty), &real);
+    cz_rank_means(graph, critic->scalars + OUT_REAL, N_SCALARS - OUT_REAL);
     cz_critic_clear(&real);
     cz_critic_clear(&fake);
 }
@@ -228,10 +230,12 @@ static TrainCritic *critic_new(CzEngineDevice *device, CzStore *store, const Tra
     critic->recipe = recipe;
     critic->store = store;
     critic->graph = cz_graph_new();
-    critic->n_lightness = (size_t)recipe->batch * (size_t)recipe->crop * (size_t)recipe->crop;
+    int32_t n_here = train_batch_here(device, recipe);
+    cz_graph_set_ranks(critic->graph, cz_device_ranks(device));
+    critic->n_lightness = (size_t)n_here * (size_t)recipe->crop * (size_t)recipe->crop;
     size_t side = (size_t)(recipe->crop / train_recipe_stride(recipe));
-    critic->n_chroma = 2 * (size_t)recipe->batch * side * side;
-    build(critic, with_r1);
+    critic->n_chroma = 2 * (size_t)n_here * side * side;
+    build(critic, n_here, with_r1);
     const GArray *effects = critic->optimizer.effects;
     size_t n = N_SCALARS + effects->len;
     g_autofree CzValue *outputs = g_new(CzValue, n);

@@ -87,7 +87,8 @@ static bool fill(TrainLoader *loader, Slot *slot, uint64_t number, TrainAugmente
     size_t n_chroma = chroma_of(&options->augment, n_lightness);
     TrainBatch *batch = &slot->batch;
 
-    batch->first_sample = options->first_sample + number * (uint64_t)options->batch;
+    uint64_t stride = (uint64_t)(options->stride > 0 ? options->stride : options->batch);
+    batch->first_sample = options->first_sample + number * stride;
     for (int32_t i = 0; i < batch->n && !stopping(loader); i++) {
         uint64_t sample = batch->first_sample + (uint64_t)i;
         TrainPicture picture = train_set_picture(loader->set, shuffled(loader, shuffle, sample));

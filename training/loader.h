@@ -25,9 +25,10 @@ typedef struct {
 
 typedef struct {
     TrainAugmentParams augment;
-    int32_t batch; // samples
-    int n_threads; // 0: 1
-    int n_ahead;   // batches kept ready; 0: n_threads + 1
+    int32_t batch;  // samples
+    int32_t stride; // from one batch's first sample to the next one's; 0: batch
+    int n_threads;  // 0: 1
+    int n_ahead;    // batches kept ready; 0: n_threads + 1
     uint64_t seed;
     uint64_t first_sample; // 0, or where a run goes on
     double held_back;      // share of the set that is left out (train_picture_held_back)

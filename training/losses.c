@@ -100,9 +100,10 @@ static CzValue build_colourfulness(const Build *build)
 // sqrt(var a + var b) over places and pictures; the small term as in mean_chroma().
 static CzValue spread(CzGraph *graph, CzValue ab)
 {
-    CzValue middle = cz_mean(graph, ab, cz_shape(1, 2, 1, 1));
+    CzValue middle = cz_rank_mean(graph, cz_mean(graph, ab, cz_shape(1, 2, 1, 1)));
     CzValue square = cz_math(graph, cz_sub(graph, ab, middle), CZ_MATH_SQUARE);
-    return cz_math(graph, cz_scale(graph, cz_mean(graph, square, scalar), 2, 1e-6f), CZ_MATH_SQRT);
+    CzValue variance = cz_rank_mean(graph, cz_mean(graph, square, scalar));
+    return cz_math(graph, cz_scale(graph, variance, 2, 1e-6f), CZ_MATH_SQRT);
 }
 
 static CzValue build_spread(const Build *build)
@@ -179,8 +180,11 @@ bool train_losses_build(TrainLosses *losses, const TrainLossSources *src, CzStor
     CzGraph *graph = src->graph;
     *losses = (TrainLosses){.recipe = src->recipe, .target = {-1}};
     Build build = {src, losses, cz_sub(graph, src->output.chroma, src->chroma)};
-    losses->chroma = mean_chroma(graph, src->output.chroma);
-    losses->chroma_true = mean_chroma(graph, src->chroma);
+    // Of all ranks: their difference's size is no mean of the ranks' own.
+    CzValue chroma[] = {mean_chroma(graph, src->output.chroma), mean_chroma(graph, src->chroma)};
+    cz_rank_means(graph, chroma, G_N_ELEMENTS(chroma));
+    losses->chroma = chroma[0];
+    losses->chroma_true = chroma[1];
     for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
         if (weight_of(src->recipe, i) <= 0)
             continue;

@@ -153,15 +153,17 @@ void train_optimizer_gradients(TrainOptimizer *optimizer, CzValue loss)
 {
     CzGraph *graph = optimizer->graph;
     guint n = optimizer->weights->len;
-    g_autofree CzValue *wrt = g_new(CzValue, n), *grads = g_new(CzValue, n);
+    g_autofree CzValue *wrt = g_new(CzValue, n), *grads = g_new(CzValue, n + 1);
     for (guint i = 0; i < n; i++) {
         Weight *weight = weight_at(optimizer, i);
         weight->value = wrt[i] = cz_param(graph, weight->name, weight->shape);
     }
     cz_graph_gradient(graph, loss, wrt, n, grads);
+    grads[n] = loss; // goes with the last message
+    cz_rank_means(graph, grads, n + 1);
     for (guint i = 0; i < n; i++)
         weight_at(optimizer, i)->grad = grads[i];
-    optimizer->loss = loss;
+    optimizer->loss = grads[n];
     if (accumulates(&optimizer->params))
         build_means(optimizer);
     // Nothing as long as the loss is finite; Huber's and L1's gradients are, even when it is not.

@@ -40,7 +40,7 @@ typedef struct {
     CzValue limits; // input (1, 2, 1, 1): largest loss and norm; with skip_z
     CzValue parts;  // input (1, 3, 1, 1): weight of the mean so far, of this run; 1 in the last run
     CzValue sound;  // scalar: 0 if this run must not enter the mean; with accumulate
-    CzValue loss;   // scalar: the mean of the step's runs so far
+    CzValue loss;   // scalar: the mean of the step's runs so far, and of all ranks
     CzValue norm;   // scalar: of its gradient, before clipping
     CzValue gate; // scalar: 0 leaves the step out, below 1 clips; a caller may multiply it by more
                   // before train_optimizer_updates()

@@ -49,6 +49,7 @@ typedef struct {
     float gamut;      // of the last line's step
     TrainWatch watch;
     double began, saved;        // seconds
+    double norm;                // of the last step's gradient
     TrainProgress progress;     // of the checkpoint that it went on from
     TrainCriticScalars verdict; // of the step
     bool judged;                // the critic had its turn in it
@@ -57,6 +58,12 @@ typedef struct {
 static double now(void)
 {
     return (double)g_get_monotonic_time() * 1e-6;
+}
+
+// The rank that writes files and speaks.
+static bool is_first(const Run *run)
+{
+    return train_ranks_first(run->options->ranks);
 }
 
 static char *in_folder(const Run *run, const char *name)
@@ -69,6 +76,8 @@ static bool open_log(Run *run, GError **error)
 {
     g_autofree char *recipe_path = in_folder(run, "recipe.conf");
     g_autofree char *text = train_recipe_text(run->options->recipe);
+    if (!is_first(run))
+        return true;
     if (!cz_file_replace(recipe_path, text, strlen(text), error))
         return false;
     const char *state = run->progress.log ? run->progress.log : "";
@@ -84,6 +93,8 @@ static bool open_log(Run *run, GError **error)
 static TrainLoader *open_loader(Run *run, double waited, GError **error)
 {
     const TrainRecipe *recipe = &run->stage;
+    const TrainRanks *ranks = run->options->ranks;
+    int32_t batch = train_batch_here(run->device, recipe), rank = ranks ? ranks->rank : 0;
     const TrainLoaderOptions options = {
         .augment = {.crop = recipe->crop,
                     .stride = train_recipe_stride(recipe),
@@ -97,10 +108,11 @@ static TrainLoader *open_loader(Run *run, double waited, GError **error)
                                 .fade = (float)recipe->fade,
                                 .grain = (float)recipe->grain,
                                 .jpeg = (float)recipe->jpeg}},
-        .batch = recipe->batch,
+        .batch = batch,
+        .stride = recipe->batch,
         .n_threads = run->options->n_loaders,
         .seed = (uint64_t)recipe->seed,
-        .first_sample = (uint64_t)(run->done * train_recipe_per_step(recipe)),
+        .first_sample = (uint64_t)(run->done * train_recipe_per_step(recipe) + rank * batch),
         .held_back = recipe->validation,
         .waited = waited,
     };
@@ -123,7 +135,7 @@ static bool enter_phase(Run *run, GError **error)
         g_clear_pointer(&run->critic, train_critic_free);
         g_clear_pointer(&run->fake, cz_memory_free);
         g_clear_pointer(&run->loader, train_loader_free);
-        if (recipe->crop > 0)
+        if (recipe->crop > 0 && is_first(run))
             printf("crops of %d pixels from here on\n", crop);
         *recipe = *run->recipe;
         recipe->crop = crop;
@@ -134,7 +146,8 @@ static bool enter_phase(Run *run, GError **error)
     if (phase == TRAIN_PHASE_GENERATOR || run->critic)
         return true;
     size_t side = (size_t)(crop / train_recipe_stride(recipe));
-    size_t n_bytes = (size_t)recipe->batch * side * side * 2 * sizeof(float);
+    size_t n_bytes =
+        (size_t)train_batch_here(run->device, recipe) * side * side * 2 * sizeof(float);
     run->fake = cz_memory_alloc(n_bytes, "the generator's color", error);
     run->critic = run->fake ? train_critic_new(run->device, run->store, recipe, error) : NULL;
     return run->critic != NULL;
@@ -161,8 +174,10 @@ static bool begin(Run *run, GError **error)
 {
     g_autofree char *good = in_folder(run, "good.safetensors"),
                     *best = in_folder(run, "best.safetensors");
-    g_unlink(good);
-    g_unlink(best);
+    if (is_first(run)) {
+        g_unlink(good);
+        g_unlink(best);
+    }
     return start_store(run, error);
 }
 
@@ -170,25 +185,31 @@ static bool set_up(Run *run, GError **error)
 {
     const TrainRunOptions *options = run->options;
     g_autofree char *note = NULL;
+    if (options->ranks && options->recipe->batch % options->ranks->n) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT,
+                    "train.batch is %d, which %d ranks cannot share evenly", options->recipe->batch,
+                    options->ranks->n);
+        return false;
+    }
     if (g_mkdir_with_parents(options->folder, 0777) != 0) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_IO, "cannot make the folder %s: %s", options->folder,
                     g_strerror(errno));
         return false;
     }
-    run->lock = train_lock_folder(options->folder, error);
-    if (run->lock < 0)
+    run->lock = is_first(run) ? train_lock_folder(options->folder, error) : -1;
+    if (run->lock < 0 && is_first(run))
         return false;
     run->steps = train_recipe_steps(run->recipe);
     run->device = cz_device_open(options->device, error);
     if (!run->device)
         return false;
+    cz_device_set_ranks(run->device, options->ranks ? options->ranks->sum : NULL);
     run->store = cz_store_new(run->device);
     if (options->resume &&
-        (!train_checkpoint_load(options->folder, run->store, options->recipe,
-                                train_set_hash(options->set), &run->progress, &note, error) ||
-         !train_checkpoint_settle(options->folder, error)))
+        !train_checkpoint_load(options->folder, run->store, options->recipe,
+                               train_set_hash(options->set), &run->progress, &note, error))
         return false;
-    if (note)
+    if (note && is_first(run))
         fprintf(stderr, "colorizer train: %s\n", note);
     run->done = run->progress.step;
     train_watch_parse(&run->watch, run->progress.watch);
@@ -197,9 +218,14 @@ static bool set_up(Run *run, GError **error)
         return false;
     if (!enter_phase(run, error) || !open_log(run, error))
         return false;
+    if (!is_first(run))
+        return true;
     printf("%s, %zu MiB for a step; %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " steps to go\n",
            cz_device_info(run->device)->name, cz_plan_total_bytes(train_step_plan(run->step)) >> 20,
            run->steps - run->done, run->steps);
+    if (options->ranks)
+        printf("%d ranks, %d of the %d pictures of a batch on each\n", options->ranks->n,
+               train_batch_here(run->device, run->recipe), run->recipe->batch);
     fflush(stdout); // a log file shows at once that it has begun
     return true;
 }
@@ -309,9 +335,12 @@ static bool roll_back(Run *run, TrainAlarm alarm, const char *what, GError **err
 {
     const TrainRecipe *recipe = run->recipe;
     int64_t step = run->done;
-    next_line(run);
+    bool first = is_first(run);
+    if (first)
+        next_line(run);
     if (run->watch.rollbacks >= recipe->watch_max_rollbacks) {
-        train_log_event(run->log, step, train_alarm_name(alarm), what);
+        if (first)
+            train_log_event(run->log, step, train_alarm_name(alarm), what);
         g_autofree char *good = in_folder(run, "good.safetensors");
         bool there = g_file_test(good, G_FILE_TEST_EXISTS);
         g_set_error(error, CZ_ERROR, CZ_ERROR_NUMERIC,
@@ -329,8 +358,11 @@ static bool roll_back(Run *run, TrainAlarm alarm, const char *what, GError **err
     if (alarm != TRAIN_ALARM_CRITIC_WINS)
         run->watch.rate_factor *= factor;
     scale_rates(run);
-    if (!go_back(run, error))
+    // Every rank reads the good checkpoint before the first writes another.
+    if (!train_ranks_agree(run->options->ranks, go_back(run, error), error))
         return false;
+    if (!first)
+        return true;
     g_autofree char *text =
         g_strdup_printf("%s: back to step %" G_GINT64_FORMAT ", rates times %g, critic's times %g",
                         what, run->done, run->watch.rate_factor, run->watch.critic_factor);
@@ -359,13 +391,13 @@ static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
 {
     run->outliers = scalars->n_outliers;
     run->skipped = scalars->gate > 0 || scalars->outlier ? 0 : run->skipped + 1;
-    if (scalars->outlier)
+    if (scalars->outlier && is_first(run))
         fprintf(stderr,
                 "colorizer train: step %" G_GINT64_FORMAT
                 ": loss %g or norm %g is out of line, update left out (%" G_GINT64_FORMAT
                 " so far)\n",
                 run->done, (double)scalars->loss, (double)scalars->norm, scalars->n_outliers);
-    if (run->skipped > 0)
+    if (run->skipped > 0 && is_first(run))
         fprintf(stderr,
                 "colorizer train: step %" G_GINT64_FORMAT
                 ": the gradient is not finite, update left out\n",
@@ -377,7 +409,8 @@ static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
                     MAX_SKIPPED, run->options->folder);
         return false;
     }
-    train_log_add(run->log, scalars, run->judged ? &run->verdict : NULL);
+    if (is_first(run))
+        train_log_add(run->log, scalars, run->judged ? &run->verdict : NULL);
     return true;
 }
 
@@ -421,6 +454,8 @@ static bool after_step(Run *run, GError **error)
     bool keep = recipe->keep_every > 0 && run->done % recipe->keep_every == 0;
     bool due = last || look || show || keep ||
                (log && now() - run->saved >= 60 * recipe->checkpoint_minutes);
+    if (!is_first(run))
+        return true;
     if (log)
         next_line(run);
     if (due && !save(run, error))
@@ -466,7 +501,7 @@ static bool step_once(Run *run, TrainScalars *scalars, GError **error)
     for (int32_t i = 0; i < n; i++) {
         const TrainBatch *batch = train_loader_next(run->loader, error);
         if (!batch || !learn_from(run, batch, scalars, &run->verdict, error) ||
-            (line && i + 1 == n && !measure_gamut(run, batch, error)))
+            (line && i + 1 == n && is_first(run) && !measure_gamut(run, batch, error)))
             return false;
         train_loader_release(run->loader, batch);
     }
@@ -481,8 +516,11 @@ static bool turn(Run *run, bool *alarm, GError **error)
     if (run->done > 0 && train_recipe_phase(run->recipe, run->done) !=
                              train_recipe_phase(run->recipe, run->done - 1))
         train_watch_rest(&run->watch); // other losses, other colors
-    if (!step_once(run, &scalars, error))
+    if (!step_once(run, &scalars, error)) {
+        train_ranks_fail_alone(run->options->ranks, error);
         return false;
+    }
+    run->norm = (double)scalars.norm;
     run->done++;
     run->ran++;
     return note_scalars(run, &scalars, error) && watch_step(run, &scalars, alarm, error);
@@ -492,31 +530,49 @@ static bool loop(Run *run, bool *stopped, GError **error)
 {
     run->began = run->saved = now();
     int64_t end = end_of(run);
+    const TrainRanks *ranks = run->options->ranks;
+    bool stop = false;
     // One that was killed after its last checkpoint may not have looked at pictures yet.
-    if (run->done >= end && !examine(run, error))
+    if (run->done >= end && !train_ranks_agree(ranks, !is_first(run) || examine(run, error), error))
         return false;
-    while (run->done < end) {
+    while (run->done < end && !stop) {
         bool alarm;
-        if (!turn(run, &alarm, error) || (!alarm && !after_step(run, error)))
+        bool ok = turn(run, &alarm, error) && (alarm || after_step(run, error));
+        stop = *run->options->stop != 0;
+        if (!train_ranks_after_step(ranks, ok, run->done, run->norm, &stop, error))
             return false;
-        if (*run->options->stop && run->done < end) {
-            *stopped = true;
-            return save(run, error);
-        }
     }
     *stopped = run->done < run->steps;
-    return true;
+    bool ok = run->done == end || !is_first(run) || save(run, error);
+    return train_ranks_agree(ranks, ok, error);
+}
+
+static bool finish(Run *run, bool stopped, GError **error)
+{
+    g_autofree char *path = in_folder(run, "final.safetensors");
+    if (is_first(run))
+        train_ranks_print(run->options->ranks, run->ran, now() - run->began);
+    return stopped || !is_first(run) ||
+           train_weights_save(path, run->store, run->options->recipe, run->done, error);
+}
+
+// What is good among the checkpoints; not before all ranks have read theirs.
+static bool settle(const Run *run, GError **error)
+{
+    return !run->options->resume || !is_first(run) ||
+           train_checkpoint_settle(run->options->folder, error);
 }
 
 bool train_run(const TrainRunOptions *options, bool *stopped, GError **error)
 {
+    const TrainRanks *ranks = options->ranks;
     Run run = {.options = options, .scaled = *options->recipe, .lock = -1};
     run.recipe = &run.scaled;
-    bool done = set_up(&run, error) && loop(&run, stopped, error);
-    if (done && !*stopped) {
-        g_autofree char *path = in_folder(&run, "final.safetensors");
-        done = train_weights_save(path, run.store, options->recipe, run.done, error);
-    }
+    bool done = train_ranks_agree(ranks, set_up(&run, error), error) &&
+                train_ranks_check_start(ranks, run.done, options->folder, error) &&
+                train_ranks_agree(ranks, settle(&run, error), error) && loop(&run, stopped, error);
+    if (done)
+        done = train_ranks_agree(ranks, finish(&run, *stopped, error), error);
     tear_down(&run);
     return done;
 }

@@ -6,6 +6,7 @@
 
 #include <cz/plan.h>
 
+#include "ranks.h"
 #include "recipe.h"
 #include "set.h"
 
@@ -17,7 +18,8 @@ typedef struct {
     int n_loaders;      // threads that prepare batches
     bool resume;
     int64_t stop_after; // steps in all, with those before a resume, then as if stopped; 0: none
-    const volatile sig_atomic_t *stop; // not 0: finish the step, save, return
+    const TrainRanks *ranks;           // that train together; NULL: alone
+    const volatile sig_atomic_t *stop; // of any rank, not 0: finish the step, save, return
 } TrainRunOptions;
 
 // Ends with DIR/final.safetensors, or earlier with a checkpoint when stopped (*stopped). The run's
@@ -25,4 +27,6 @@ typedef struct {
 // log.csv, log.jsonl, validation.csv, events (log.h), ema.safetensors, sheet.png, sheets/,
 // plots.png. Alarms (watch.h) take it back to good.safetensors; CZ_ERROR_NUMERIC after
 // watch.max-rollbacks.
+// With ranks, all call it alike; only the first writes and speaks. What fails on one rank alone
+// ends all (TrainRanks.abort) after its sentence; else as train_ranks_agree() has it.
 bool train_run(const TrainRunOptions *options, bool *stopped, GError **error);

@@ -52,18 +52,20 @@ static bool collect(void *user, const CzUnetTensor *tensor)
     return true;
 }
 
-// sqrt(var a + var b) over places and pictures: 0 where all is one color, whichever.
+// sqrt(var a + var b) over places and pictures, of all ranks: 0 where all is one color, whichever.
 static CzValue spread(CzGraph *graph, CzValue ab)
 {
-    CzValue middle = cz_mean(graph, ab, cz_shape(1, 2, 1, 1));
+    CzValue middle = cz_rank_mean(graph, cz_mean(graph, ab, cz_shape(1, 2, 1, 1)));
     CzValue off = cz_math(graph, cz_sub(graph, ab, middle), CZ_MATH_SQUARE);
-    return cz_math(graph, cz_scale(graph, cz_mean(graph, off, scalar), 2, 0), CZ_MATH_SQRT);
+    CzValue variance = cz_rank_mean(graph, cz_mean(graph, off, scalar));
+    return cz_math(graph, cz_scale(graph, variance, 2, 0), CZ_MATH_SQRT);
 }
 
 static void build_update(TrainStep *step)
 {
     train_optimizer_gradients(&step->optimizer, step->losses.total);
     train_optimizer_updates(&step->optimizer);
+    cz_rank_means(step->graph, step->losses.values, (size_t)step->losses.n_terms);
     step->scalars[OUT_LOSS] = step->optimizer.loss;
     step->scalars[OUT_CHROMA] = step->losses.chroma;
     step->scalars[OUT_CHROMA_TRUE] = step->losses.chroma_true;
@@ -89,6 +91,12 @@ static CzPlan *plan_step(const TrainStep *step, CzEngineDevice *device, CzStore 
                : NULL;
 }
 
+int32_t train_batch_here(const CzEngineDevice *device, const TrainRecipe *recipe)
+{
+    const CzRanks *ranks = cz_device_ranks(device);
+    return ranks ? recipe->batch / ranks->n : recipe->batch;
+}
+
 // What batch normalisation keeps of this batch: with its own decay beside the weights, with the
 // weights' beside their average.
 static void keep_statistics(TrainStep *step)
@@ -110,7 +118,7 @@ static void keep_statistics(TrainStep *step)
     }
 }
 
-static bool build(TrainStep *step, bool against_critic, CzStore *store, GError **error)
+static bool build(TrainStep *step, int32_t n, bool against_critic, CzStore *store, GError **error)
 {
     const TrainRecipe *recipe = step->recipe;
     CzGraph *graph = step->graph;
@@ -124,7 +132,7 @@ static bool build(TrainStep *step, bool against_critic, CzStore *store, GError *
                                    .average = true,
                                    .accumulate = recipe->accumulate};
     train_optimizer_of(recipe->optimizer, &params.kind);
-    int32_t n = recipe->batch, crop = recipe->crop, side = crop / cz_generator_stride(&network);
+    int32_t crop = recipe->crop, side = crop / cz_generator_stride(&network);
     step->lightness = cz_input(graph, "lightness", cz_shape(n, 1, crop, crop));
     step->chroma = cz_input(graph, "chroma", cz_shape(n, 2, side, side));
     step->sample = cz_input(graph, "sample", cz_shape(n, 1, 1, 1));
@@ -154,14 +162,15 @@ TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRec
                           bool against_critic, GError **error)
 {
     TrainStep *step = g_new0(TrainStep, 1);
-    size_t n = (size_t)recipe->batch, side = (size_t)recipe->crop;
+    size_t n = (size_t)train_batch_here(device, recipe), side = (size_t)recipe->crop;
     step->recipe = recipe;
     step->store = store;
     step->graph = cz_graph_new();
+    cz_graph_set_ranks(step->graph, cz_device_ranks(device));
     step->n_lightness = n * side * side;
     side /= (size_t)train_recipe_stride(recipe);
     step->n_chroma = 2 * n * side * side;
-    if (build(step, against_critic, store, error))
+    if (build(step, (int32_t)n, against_critic, store, error))
         step->plan = plan_step(step, device, store, error);
     if (!step->plan)
         g_clear_pointer(&step, train_step_free);
@@ -193,9 +202,11 @@ CzPlan *train_step_plan(TrainStep *step)
 // The number of each sample in the training: what dropout leaves out hangs on it.
 static bool write_samples(TrainStep *step, int64_t index, GError **error)
 {
-    int32_t n = step->recipe->batch;
+    const CzRanks *ranks = cz_graph_ranks(step->graph);
+    int32_t n = cz_graph_shape(step->graph, step->sample).n;
     g_autofree float *samples = g_new(float, n);
-    int64_t first = (index * step->recipe->accumulate + step->optimizer.run) * n;
+    int64_t run = index * step->recipe->accumulate + step->optimizer.run;
+    int64_t first = run * step->recipe->batch + (ranks ? ranks->rank * n : 0);
     for (int32_t i = 0; i < n; i++)
         samples[i] = (float)((first + i) & 0xffffff);
     return cz_plan_write(step->plan, step->sample, samples, (size_t)n, error);

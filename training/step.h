@@ -36,6 +36,9 @@ TrainStep *train_step_new(CzEngineDevice *device, CzStore *store, const TrainRec
 void train_step_free(TrainStep *step);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TrainStep, train_step_free)
 
+// Pictures of a step's batch on this device: its share, where ranks train together (plan.h).
+int32_t train_batch_here(const CzEngineDevice *device, const TrainRecipe *recipe);
+
 // lightness (batch, crop, crop, 1) L*/50 - 1; chroma (batch, crop/s, crop/s, 2) ab/100, s being the
 // recipe's stride; index: the step's number from 0. A loss that is not finite is no error: gate is
 // 0 then. With train.accumulate, so many calls with the same index are a step, the last one updates

@@ -259,6 +259,16 @@ void cz_device_close(CzEngineDevice *device)
     g_free(device);
 }
 
+void cz_device_set_ranks(CzEngineDevice *device, const CzRanks *ranks)
+{
+    device->ranks = ranks;
+}
+
+const CzRanks *cz_device_ranks(const CzEngineDevice *device)
+{
+    return device->ranks;
+}
+
 const CzDeviceInfo *cz_device_info(const CzEngineDevice *device)
 {
     return &device->info;

@@ -8,4 +8,5 @@ struct CzEngineDevice {
     const CzBackend *backend;
     CzDevice *device;
     CzDeviceInfo info;
+    const CzRanks *ranks;
 };

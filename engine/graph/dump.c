@@ -78,6 +78,7 @@ static void append_params(GString *text, const CzNode *node)
         break;
     case CZ_OP_SLICE:
     case CZ_OP_PAD:
+    case CZ_OP_UNPACK:
         g_string_append_printf(text, " offset=%d,%d,%d,%d", params->offset.n, params->offset.c,
                                params->offset.h, params->offset.w);
         break;

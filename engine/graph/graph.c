@@ -12,6 +12,7 @@ struct CzGraph {
     GPtrArray *nodes;   // CzNode *: pointers, so that appending does not move nodes
     GHashTable *params; // name (the node's) -> CzNode *
     GError *error;      // the first one
+    const CzRanks *ranks;
 };
 
 static const CzOpClass *const classes[CZ_N_OPS] = {
@@ -58,6 +59,16 @@ bool cz_graph_check(const CzGraph *graph, GError **error)
         return true;
     g_propagate_error(error, g_error_copy(graph->error));
     return false;
+}
+
+void cz_graph_set_ranks(CzGraph *graph, const CzRanks *ranks)
+{
+    graph->ranks = ranks;
+}
+
+const CzRanks *cz_graph_ranks(const CzGraph *graph)
+{
+    return graph->ranks;
 }
 
 int32_t cz_graph_n_nodes(const CzGraph *graph)

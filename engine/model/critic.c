@@ -51,13 +51,14 @@ static CzValue spectral(Builder *builder, CzValue filter, int32_t layer)
     return cz_mul(graph, filter, cz_math(graph, sigma, CZ_MATH_RECIPROCAL));
 }
 
-// By this batch's mean and variance (Ioffe & Szegedy 2015).
+// By this batch's mean and variance (Ioffe & Szegedy 2015), of all ranks' pictures.
 static CzValue batch_norm(const Builder *builder, CzValue src, int32_t layer)
 {
     CzGraph *graph = builder->graph;
     CzShape one = cz_shape(1, cz_graph_shape(graph, src).c, 1, 1);
-    CzValue centred = cz_sub(graph, src, cz_mean(graph, src, one));
-    CzValue variance = cz_mean(graph, cz_math(graph, centred, CZ_MATH_SQUARE), one);
+    CzValue centred = cz_sub(graph, src, cz_rank_mean(graph, cz_mean(graph, src, one)));
+    CzValue variance =
+        cz_rank_mean(graph, cz_mean(graph, cz_math(graph, centred, CZ_MATH_SQUARE), one));
     CzValue deviation = cz_math(graph, cz_scale(graph, variance, 1, 1e-5f), CZ_MATH_SQRT);
     CzValue factor = cz_mul(graph, cz_math(graph, deviation, CZ_MATH_RECIPROCAL),
                             param(builder, layer, "scale", one));

@@ -50,13 +50,15 @@ CzValue cz_net_batch_norm(CzNet *net, CzValue src, const char *prefix)
     CzValue shift = cz_net_param(net, prefix, "norm.shift", one);
     CzValue mean = cz_net_param(net, prefix, "norm.running_mean", one);
     CzValue variance = cz_net_param(net, prefix, "norm.running_var", one);
-    CzValue of_batch = net->use.train ? cz_mean(graph, src, one) : mean;
+    CzValue of_batch = net->use.train ? cz_rank_mean(graph, cz_mean(graph, src, one)) : mean;
     CzValue centred = cz_sub(graph, src, of_batch);
     if (net->use.train) {
         // Of the samples; what is kept is the estimate for all pictures, as PyTorch has it.
-        float n = (float)shape.n * (float)shape.h * (float)shape.w;
+        const CzRanks *ranks = cz_graph_ranks(graph);
+        float n = (float)shape.n * (float)shape.h * (float)shape.w * (ranks ? (float)ranks->n : 1);
         keep(net, mean, of_batch);
-        of_batch = cz_mean(graph, cz_math(graph, centred, CZ_MATH_SQUARE), one);
+        of_batch =
+            cz_rank_mean(graph, cz_mean(graph, cz_math(graph, centred, CZ_MATH_SQUARE), one));
         keep(net, variance, cz_scale(graph, of_batch, n / MAX(n - 1, 1), 0));
         variance = of_batch;
     }

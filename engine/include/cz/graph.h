@@ -13,6 +13,11 @@ CzGraph *cz_graph_new(void);
 void cz_graph_free(CzGraph *graph); // accepts NULL; nodes and values die with it
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzGraph, cz_graph_free)
 
+// This graph is one of several alike (ops.h, cz_all_reduce). ranks must outlive every plan of it;
+// NULL: alone, as a new graph is. Before the first node that asks.
+void cz_graph_set_ranks(CzGraph *graph, const CzRanks *ranks);
+const CzRanks *cz_graph_ranks(const CzGraph *graph);
+
 // FALSE with the first error that a builder met.
 bool cz_graph_check(const CzGraph *graph, GError **error);
 

@@ -55,6 +55,14 @@ typedef struct {
     CzAdamKind kind; // zero: AdamW
 } CzAdamParams;
 
+// The processes that share a training, as the host sees them. sum: data becomes its sum over ranks,
+// bit for bit the same on each; called in a run, by the thread that runs.
+typedef struct {
+    int32_t rank, n; // this one; of at least 2
+    void (*sum)(void *user, float *data, size_t n_elements);
+    void *user;
+} CzRanks;
+
 // Rows are places, columns are channels: a b, a times b turned, a turned times b.
 typedef enum { CZ_MATMUL_NN, CZ_MATMUL_NT, CZ_MATMUL_TN } CzMatmul;
 
@@ -71,12 +79,13 @@ typedef union {
     float huber_beta;
     struct {
         int32_t n, c, h, w;
-    } offset;         // SLICE, PAD: where the smaller tensor starts in the larger
+    } offset;         // SLICE, PAD: where the smaller tensor starts in the larger; UNPACK: c
     CzMatmul matmul;
     int32_t pool;     // POOL: edge of the square that is averaged
     float ridge;      // SOLVE: added to the diagonal
     float gate_limit; // STEP_GATE: largest gradient norm; 0 = none
     float constant;
+    const CzRanks *ranks; // ALL_REDUCE; NULL: one alone
     struct {
         uint64_t seed;
         float rate;

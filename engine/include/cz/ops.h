@@ -83,6 +83,17 @@ CzValue cz_transpose(CzGraph *graph, CzValue src); // h for w
 // (n, c, 1, k), k at most 64, c at most 8, all F32. NaN where the matrix is not positive definite.
 CzValue cz_solve(CzGraph *graph, CzValue matrix, CzValue rhs, float ridge);
 
+// ---- trainings that many processes share (cz_graph_set_ranks) ----
+// In a graph of one rank all of these give back what they are given. F32. All ranks must run the
+// same graph: what is summed is what others sum at the same place.
+CzValue cz_all_reduce(CzGraph *graph, CzValue src); // sum over ranks; its gradient is the same sum
+CzValue cz_rank_mean(CzGraph *graph, CzValue src);  // mean over ranks
+// Replaces n values by their means over ranks, in messages of about 4 MiB.
+void cz_rank_means(CzGraph *graph, CzValue *values, size_t n);
+// All elements of the sources, in the order of memory, as (1, total, 1, 1); and a piece of such.
+CzValue cz_pack(CzGraph *graph, const CzValue *src, int32_t n_src);
+CzValue cz_unpack(CzGraph *graph, CzValue src, int32_t first, CzShape shape);
+
 // Scalar gate from a squared gradient norm: 0 if it is not finite, else min(1, limit / norm)
 // (limit 0: 1). An update multiplies its gradient with it, and does nothing at all when it is 0.
 CzValue cz_step_gate(CzGraph *graph, CzValue norm_squared, float limit);

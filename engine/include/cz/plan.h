@@ -26,6 +26,10 @@ CzEngineDevice *cz_device_open(const char *id, GError **error);
 void cz_device_close(CzEngineDevice *device); // accepts NULL; stores and plans must be gone
 const CzDeviceInfo *cz_device_info(const CzEngineDevice *device);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzEngineDevice, cz_device_close)
+// The ranks that train on this device and on others (cz_graph_set_ranks); NULL: it is alone. Kept
+// here for those who build graphs for the device; borrowed.
+void cz_device_set_ranks(CzEngineDevice *device, const CzRanks *ranks);
+const CzRanks *cz_device_ranks(const CzEngineDevice *device);
 
 // ---- store --------------------------------------------------------------------------------------
 
