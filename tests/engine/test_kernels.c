@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
-// Our own CPU kernels against the references: the ops' examples, the network's shapes, and
-// awkward ones, for every instruction set that this CPU has.
+// Our own CPU kernels against the references, for every instruction set that this CPU has.
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -194,16 +193,19 @@ static void check_all_ways(const Subject *s, const char *label)
     }
 }
 
-// What the library has no part in.
+// What neither the library nor, where it is small or rare, the reference computes.
 static bool is_ours(const CzNode *node, const CzNode *const *nodes)
 {
-    if (node->op == CZ_OP_MATMUL)
+    static const bool others[CZ_N_OPS] = {
+        [CZ_OP_MATMUL] = true, [CZ_OP_DROPOUT_MASK] = true, [CZ_OP_TRANSPOSE] = true,
+        [CZ_OP_SOLVE] = true,  [CZ_OP_ALL_REDUCE] = true,   [CZ_OP_PACK] = true,
+        [CZ_OP_UNPACK] = true};
+    if (others[node->op])
         return false;
-    if (node->op != CZ_OP_CONV2D && node->op != CZ_OP_CONV2D_GRAD_SRC &&
-        node->op != CZ_OP_CONV2D_GRAD_FILTER)
+    bool gradient = node->op == CZ_OP_CONV2D_GRAD_FILTER;
+    if (node->op != CZ_OP_CONV2D && node->op != CZ_OP_CONV2D_GRAD_SRC && !gradient)
         return true;
-    CzShape filter =
-        node->op == CZ_OP_CONV2D_GRAD_FILTER ? node->shape : nodes[node->src[1]]->shape;
+    CzShape filter = gradient ? node->shape : nodes[node->src[1]]->shape;
     return filter.n == node->params.conv.groups && filter.c == 1 && node->params.conv.dilation == 1;
 }
 
