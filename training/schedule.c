@@ -149,12 +149,14 @@ static const char *find_sizes(const TrainRecipe *recipe, TrainSizes *sizes)
         if (i > 0 && !(sizes->from[i] > sizes->from[i - 1] && sizes->from[i] < 1))
             return "data.grow-at holds something else than rising shares between 0 and 1";
     }
-    return sizes->crops[n - 1] == recipe->crop ? NULL : "data.sizes does not end with data.crop";
+    return NULL;
 }
 
 bool train_recipe_sizes(const TrainRecipe *recipe, TrainSizes *sizes, GError **error)
 {
     const char *wrong = find_sizes(recipe, sizes);
+    if (!wrong && sizes->crops[sizes->n - 1] != recipe->crop)
+        wrong = "data.sizes does not end with data.crop";
     if (wrong)
         g_set_error_literal(error, CZ_ERROR, CZ_ERROR_RECIPE, wrong);
     return !wrong;

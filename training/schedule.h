@@ -42,6 +42,8 @@ typedef struct {
 } TrainSizes;
 // CZ_ERROR_RECIPE: data.sizes or data.grow-at cannot be meant.
 bool train_recipe_sizes(const TrainRecipe *recipe, TrainSizes *sizes, GError **error);
-int32_t train_recipe_crop(const TrainRecipe *recipe, int64_t step); // side of the crops, pixels
+// Side of the crops, pixels. By data.sizes, if there are any: the recipe's own crop may be the one
+// of a stage.
+int32_t train_recipe_crop(const TrainRecipe *recipe, int64_t step);
 // FALSE: this step looks at other losses or sizes than the one before it.
 bool train_recipe_goes_on(const TrainRecipe *recipe, int64_t step);

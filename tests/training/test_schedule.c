@@ -262,6 +262,22 @@ static void only_switches_break_the_course(void)
     }
 }
 
+// A run trains with a copy of its recipe that has the crops of now.
+static void a_middle_size_breaks_the_course_too(void)
+{
+    TrainRecipe recipe = duel_recipe(), stage;
+    recipe.crop = 128;
+    choose(&recipe, "data.sizes=32,64,128");
+    choose(&recipe, "data.grow-at=0.3,0.7");
+    stage = recipe;
+    for (int64_t step = 0; step < 100; step++) {
+        stage.crop = train_recipe_crop(&recipe, step);
+        g_test_message("step %d, crops of %d", (int)step, (int)stage.crop);
+        g_assert_cmpint(train_recipe_goes_on(&stage, step), ==,
+                        step != 0 && step != 30 && step != 40 && step != 50 && step != 70);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -282,5 +298,6 @@ int main(int argc, char **argv)
     ADD(network_has_to_take_all_sizes);
     ADD(unknown_names_are_refused);
     ADD(only_switches_break_the_course);
+    ADD(a_middle_size_breaks_the_course_too);
     return g_test_run();
 }
