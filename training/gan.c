@@ -316,6 +316,7 @@ bool train_critic_run(TrainCritic *critic, const float *lightness, const float *
     if (pays)
         critic->r1 = scalars->r1;
     scalars->r1 = critic->r1;
+    scalars->paid = pays ? (float)critic->recipe->r1_every * critic->r1 : 0;
     return true;
 }
 

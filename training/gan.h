@@ -36,6 +36,7 @@ typedef struct {
     float real, fake;             // mean logits
     float right_real, right_fake; // share of patches that are judged as what they are
     float r1;                     // the penalty, as it was when it was last paid
+    float paid;                   // its part of this step's loss: 0 between, gan.r1-every times r1
 } TrainCriticScalars;
 
 // The critic's step as one plan; its weights and moments are in the store ("critic.", "m/critic.",

@@ -308,7 +308,7 @@ static TrainSigns signs_of(const Run *run, const TrainScalars *scalars)
                         .spread = (double)scalars->spread,
                         .spread_true = (double)scalars->spread_true,
                         .against_critic = judged && run->phase == TRAIN_PHASE_BOTH,
-                        .critic_loss = judged ? (double)(critic->loss - critic->r1) : 0,
+                        .critic_loss = judged ? (double)(critic->loss - critic->paid) : 0,
                         .right_real = judged ? (double)critic->right_real : 0,
                         .right_fake = judged ? (double)critic->right_fake : 0};
 }

@@ -434,8 +434,9 @@ static void r1_is_paid_now_and_then(void)
         paid[lazy] = pays.r1;
         g_assert_cmpfloat(pays.r1, >, 0);
         g_assert_cmpfloat(between.r1, ==, pays.r1); // as it was last
-        g_assert_cmpfloat_with_epsilon(pays.loss - (lazy ? 3 : 1) * pays.r1,
-                                       lazy ? between.loss : between.loss - between.r1,
+        g_assert_cmpfloat(pays.paid, ==, (lazy ? 3 : 1) * pays.r1);
+        g_assert_cmpfloat(between.paid, ==, lazy ? 0 : between.r1);
+        g_assert_cmpfloat_with_epsilon(pays.loss - pays.paid, between.loss - between.paid,
                                        1e-6f + 1e-6f * pays.loss);
         duel_end(&duel);
     }
