@@ -273,6 +273,8 @@ bool train_optimizer_after(TrainOptimizer *optimizer, CzPlan *plan, CzStore *sto
         return false;
     optimizer->broken |= !(sound > 0);
     bool last = ++optimizer->run >= params->accumulate;
+    if (last && optimizer->broken) // one run of several; what was kept is without it
+        found->loss = found->norm = NAN;
     if (last)
         optimizer->run = 0;
     return !last || !skips(params) || note_limits(optimizer, store, found, error);

@@ -51,7 +51,8 @@ typedef struct {
 } TrainOptimizer;
 
 typedef struct {
-    float loss, norm, gate; // norm and gate: as they are after this run of the step
+    float loss, norm, gate; // as they are after this run of the step; a step of which one run was
+                            // not sound ends with NAN
     bool outlier;           // left out because it was out of line
     int64_t n_outliers;     // in the whole training
 } TrainUpdate;
