@@ -104,7 +104,7 @@ static Term *term_of(TrainLog *log, const char *name)
 void train_log_add(TrainLog *log, const TrainScalars *scalars, const TrainCriticScalars *critic)
 {
     log->skipped += scalars->gate <= 0;
-    if (isfinite(scalars->loss)) {
+    if (isfinite(scalars->loss) && isfinite(scalars->norm)) {
         add(log, FROM_STEP, scalars);
         for (int32_t i = 0; i < scalars->n_terms; i++) {
             Term *term = term_of(log, scalars->terms[i].name);
@@ -112,7 +112,7 @@ void train_log_add(TrainLog *log, const TrainScalars *scalars, const TrainCritic
             term->n++;
         }
     }
-    if (critic && isfinite(critic->loss))
+    if (critic && isfinite(critic->loss) && isfinite(critic->norm))
         add(log, FROM_CRITIC, critic);
 }
 

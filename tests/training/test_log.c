@@ -127,10 +127,11 @@ static void what_is_not_finite_is_counted_not_averaged(void)
     g_auto(Folder) folder = folder_new();
     g_autoptr(TrainLog) log = open_log(&folder, NULL);
     const TrainScalars broken = {.loss = NAN, .norm = NAN, .gate = 0};
+    const TrainScalars overflown = {.loss = 7, .norm = INFINITY, .gate = 0};
 
     step(log, 1, false);
     train_log_add(log, &broken, NULL);
-    train_log_add(log, &broken, NULL);
+    train_log_add(log, &overflown, NULL);
     line(log, 3);
     line(log, 4);
     g_autofree char *text = read_file(&folder, "log.csv");
