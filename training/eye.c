@@ -34,7 +34,7 @@ TrainEye *train_eye_open(const char *path, const char *device, GError **error)
     g_autoptr(TrainEye) eye = g_new0(TrainEye, 1);
     eye->device = cz_device_open(device, error);
     eye->store = eye->device ? cz_store_new(eye->device) : NULL;
-    if (!eye->store || !cz_encoder_load(eye->store, path, PREFIX, error))
+    if (!eye->store || !cz_encoder_load(eye->store, path, PREFIX, CZ_ENCODER_LEVELS, error))
         return NULL;
     return g_steal_pointer(&eye);
 }
@@ -57,7 +57,7 @@ static bool make_plan(TrainEye *eye, int32_t width, int32_t height, GError **err
     forget_plan(eye);
     eye->graph = cz_graph_new();
     eye->input = cz_input(eye->graph, "rgb", cz_shape(1, 3, height, width));
-    cz_encoder_build(eye->graph, eye->input, PREFIX, eye->levels);
+    cz_encoder_build(eye->graph, eye->input, PREFIX, eye->levels, CZ_ENCODER_LEVELS);
     eye->values =
         cz_memory_alloc((size_t)width * (size_t)height * 3 * sizeof(float), "a picture", error);
     eye->plan = eye->values ? cz_plan_new(eye->device, eye->store, eye->graph, eye->levels,

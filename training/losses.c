@@ -23,13 +23,16 @@ typedef struct {
 
 // ---- terms --------------------------------------------------------------------------------------
 
-// Mean over places of sqrt(a^2 + b^2); the small term keeps the root's derivative finite at grey.
+// Keeps a root's derivative finite at grey.
+#define TINY 1e-6f
+
+// Mean over places of sqrt(a^2 + b^2).
 static CzValue mean_chroma(CzGraph *graph, CzValue ab)
 {
     CzShape shape = cz_graph_shape(graph, ab);
     CzValue square =
         cz_sum(graph, cz_math(graph, ab, CZ_MATH_SQUARE), cz_shape(shape.n, 1, shape.h, shape.w));
-    return cz_mean(graph, cz_math(graph, cz_scale(graph, square, 1, 1e-6f), CZ_MATH_SQRT), scalar);
+    return cz_mean(graph, cz_math(graph, cz_scale(graph, square, 1, TINY), CZ_MATH_SQRT), scalar);
 }
 
 static CzValue build_huber(const Build *build)
@@ -97,20 +100,20 @@ static CzValue build_colourfulness(const Build *build)
     return cz_math(graph, cz_sub(graph, losses->chroma, losses->chroma_true), CZ_MATH_ABS);
 }
 
-// sqrt(var a + var b) over places and pictures; the small term as in mean_chroma().
-static CzValue spread(CzGraph *graph, CzValue ab)
+CzValue train_losses_spread(CzGraph *graph, CzValue ab, float tiny)
 {
     CzValue middle = cz_rank_mean(graph, cz_mean(graph, ab, cz_shape(1, 2, 1, 1)));
     CzValue square = cz_math(graph, cz_sub(graph, ab, middle), CZ_MATH_SQUARE);
     CzValue variance = cz_rank_mean(graph, cz_mean(graph, square, scalar));
-    return cz_math(graph, cz_scale(graph, variance, 2, 1e-6f), CZ_MATH_SQRT);
+    return cz_math(graph, cz_scale(graph, variance, 2, tiny), CZ_MATH_SQRT);
 }
 
 static CzValue build_spread(const Build *build)
 {
     CzGraph *graph = build->src->graph;
-    CzValue output = spread(graph, build->src->output.chroma);
-    return cz_math(graph, cz_sub(graph, output, spread(graph, build->src->chroma)), CZ_MATH_ABS);
+    CzValue output = train_losses_spread(graph, build->src->output.chroma, TINY);
+    CzValue truth = train_losses_spread(graph, build->src->chroma, TINY);
+    return cz_math(graph, cz_sub(graph, output, truth), CZ_MATH_ABS);
 }
 
 static CzValue build_class(const Build *build)

@@ -59,6 +59,9 @@ void train_losses_clear(TrainLosses *losses); // accepts a zeroed one
 bool train_losses_write(const TrainLosses *losses, CzPlan *plan, const float *chroma, int64_t index,
                         GError **error);
 const char *train_losses_name(const TrainLosses *losses, int32_t term); // static
+// sqrt(var a + var b + tiny) of ab over places and pictures, of all ranks: what `spread` compares.
+// A gradient needs a tiny number under the root, where all is one color.
+CzValue train_losses_spread(CzGraph *graph, CzValue ab, float tiny);
 
 // Tensors that learn for a term's sake alone, beside the network's. As cz_unet_each().
 bool train_losses_each(const TrainRecipe *recipe,

@@ -3,15 +3,12 @@
 #include "perceptual.h"
 
 #include <math.h>
-#include <string.h>
 
 #include <cz/encoder.h>
-#include <cz/error.h>
-#include <cz/memory.h>
 
 #define PREFIX "perceptual."
 
-enum { FIRST_LEVEL = 1, LAST_LEVEL = 3 }; // 1/4, 1/8, 1/16
+enum { FIRST_LEVEL = 1, N_LEVELS = 4 }; // 1/4, 1/8, 1/16
 
 static const CzShape scalar = {1, 1, 1, 1};
 
@@ -73,8 +70,9 @@ CzValue train_perceptual_rgb(CzGraph *graph, CzValue lightness, CzValue chroma)
 static void see(CzGraph *graph, CzValue lightness, CzValue chroma, CzDtype dtype, CzValue *levels)
 {
     CzValue rgb = train_perceptual_rgb(graph, lightness, chroma);
-    CzValue input = cz_scale(graph, rgb, 255.0f / 128, -127.0f / 128);
-    cz_encoder_build(graph, dtype == CZ_F32 ? input : cz_cast(graph, input, dtype), PREFIX, levels);
+    CzValue input = cz_scale(graph, rgb, CZ_ENCODER_SCALE, CZ_ENCODER_SHIFT);
+    cz_encoder_build(graph, dtype == CZ_F32 ? input : cz_cast(graph, input, dtype), PREFIX, levels,
+                     N_LEVELS);
 }
 
 // Features of each place divided by their length over channels; F32.
@@ -91,11 +89,10 @@ static CzValue normalize(CzGraph *graph, CzValue src)
 CzValue train_perceptual_build(CzGraph *graph, CzValue lightness, CzValue output, CzValue truth,
                                CzDtype dtype)
 {
-    CzValue made[CZ_ENCODER_LEVELS], real[CZ_ENCODER_LEVELS],
-        sum = cz_constant(graph, scalar, CZ_F32, 0);
+    CzValue made[N_LEVELS], real[N_LEVELS], sum = cz_constant(graph, scalar, CZ_F32, 0);
     see(graph, lightness, output, dtype, made);
     see(graph, lightness, truth, dtype, real);
-    for (int level = FIRST_LEVEL; level <= LAST_LEVEL; level++) {
+    for (int level = FIRST_LEVEL; level < N_LEVELS; level++) {
         CzShape s = cz_graph_shape(graph, made[level]);
         CzValue d = cz_sub(graph, normalize(graph, made[level]), normalize(graph, real[level]));
         float places = (float)s.n * (float)s.h * (float)s.w;
@@ -106,66 +103,9 @@ CzValue train_perceptual_build(CzGraph *graph, CzValue lightness, CzValue output
 
 // ---- the encoder --------------------------------------------------------------------------------
 
-// A tensor of the file in the store's order: (out, in, kh, kw) to (out, kh, kw, in).
-static bool load(CzStore *store, const CzModelFile *file, const CzNode *param, GError **error)
-{
-    CzShape s = param->shape;
-    const char *name = param->name + strlen(PREFIX);
-    const CzTensor *found = cz_model_file_find(file, name);
-    bool bias = s.n == 1 && s.h == 1 && s.w == 1 && found && found->rank == 1;
-    const int32_t dims[] = {s.n, s.c, s.h, s.w};
-    bool fits = found && (bias ? found->dims[0] == s.c
-                               : found->rank == 4 && memcmp(found->dims, dims, sizeof dims) == 0);
-    if (!fits) {
-        g_autofree char *text = cz_shape_format(s);
-        g_set_error(error, CZ_ERROR, CZ_ERROR_MODEL, "%s: tensor '%s': expected %s, found %s",
-                    cz_model_file_path(file), name, text, found ? "another shape" : "none");
-        return false;
-    }
-    size_t n = cz_shape_count(s), inner = (size_t)s.h * (size_t)s.w, c = (size_t)s.c;
-    float *data = cz_memory_alloc(2 * n * sizeof *data, name, error);
-    if (!data)
-        return false;
-    cz_tensor_to_f32(found, data);
-    for (size_t i = 0; i < n; i++)
-        data[n + i / (c * inner) * c * inner + i % inner * c + i / inner % c] = data[i];
-    bool done = cz_store_add(store, param->name, s, data + n, error);
-    cz_memory_free(data);
-    return done;
-}
-
-// needed[id]: the value depends on it. Levels beyond the last would double what is stored.
-static bool *find_needed(const CzGraph *graph, CzValue value)
-{
-    bool *needed = g_new0(bool, cz_graph_n_nodes(graph));
-    needed[value.id] = true;
-    for (int32_t id = value.id; id >= 0; id--) {
-        const CzNode *node = cz_graph_node(graph, id);
-        for (int32_t i = 0; needed[id] && i < node->n_src; i++)
-            needed[node->src[i]] = true;
-    }
-    return needed;
-}
-
+// A run that goes on has it in its checkpoint, and a run that begins anew in its store.
 bool train_perceptual_start(CzStore *store, const char *encoder_path, GError **error)
 {
-    // What the formula asks for is what there is; any size will do.
-    g_autoptr(CzGraph) graph = cz_graph_new();
-    CzValue chroma = cz_input(graph, "chroma", cz_shape(1, 2, 32, 32));
-    CzValue lightness = cz_input(graph, "lightness", cz_shape(1, 1, 32, 32));
-    CzValue loss = train_perceptual_build(graph, lightness, chroma, chroma, CZ_F32);
-    g_autoptr(CzModelFile) file = NULL;
-    if (!cz_graph_check(graph, error))
-        return false;
-    g_autofree bool *needed = find_needed(graph, loss);
-    for (int32_t id = 0; id < cz_graph_n_nodes(graph); id++) {
-        const CzNode *node = cz_graph_node(graph, id);
-        if (node->op != CZ_OP_PARAM || !needed[id] || cz_store_has(store, node->name, NULL))
-            continue;
-        if (!file && !(file = cz_model_file_open(encoder_path, error)))
-            return false;
-        if (!load(store, file, node, error))
-            return false;
-    }
-    return true;
+    return cz_store_has(store, PREFIX "stem.weight", NULL) ||
+           cz_encoder_load(store, encoder_path, PREFIX, N_LEVELS, error);
 }

@@ -23,8 +23,6 @@ enum {
     N_SCALARS
 };
 
-static const CzShape scalar = {1, 1, 1, 1};
-
 struct TrainStep {
     const TrainRecipe *recipe;
     CzGraph *graph;
@@ -52,15 +50,6 @@ static bool collect(void *user, const CzUnetTensor *tensor)
     return true;
 }
 
-// sqrt(var a + var b) over places and pictures, of all ranks: 0 where all is one color, whichever.
-static CzValue spread(CzGraph *graph, CzValue ab)
-{
-    CzValue middle = cz_rank_mean(graph, cz_mean(graph, ab, cz_shape(1, 2, 1, 1)));
-    CzValue off = cz_math(graph, cz_sub(graph, ab, middle), CZ_MATH_SQUARE);
-    CzValue variance = cz_rank_mean(graph, cz_mean(graph, off, scalar));
-    return cz_math(graph, cz_scale(graph, variance, 2, 0), CZ_MATH_SQRT);
-}
-
 static void build_update(TrainStep *step)
 {
     train_optimizer_gradients(&step->optimizer, step->losses.total);
@@ -69,8 +58,8 @@ static void build_update(TrainStep *step)
     step->scalars[OUT_LOSS] = step->optimizer.loss;
     step->scalars[OUT_CHROMA] = step->losses.chroma;
     step->scalars[OUT_CHROMA_TRUE] = step->losses.chroma_true;
-    step->scalars[OUT_SPREAD] = spread(step->graph, step->output);
-    step->scalars[OUT_SPREAD_TRUE] = spread(step->graph, step->chroma);
+    step->scalars[OUT_SPREAD] = train_losses_spread(step->graph, step->output, 0);
+    step->scalars[OUT_SPREAD_TRUE] = train_losses_spread(step->graph, step->chroma, 0);
     step->scalars[OUT_NORM] = step->optimizer.norm;
     step->scalars[OUT_GATE] = step->optimizer.gate;
 }

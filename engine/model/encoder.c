@@ -51,13 +51,15 @@ static bool load_tensor(CzStore *store, const CzModelFile *file, const CzNode *n
     return done;
 }
 
-bool cz_encoder_load(CzStore *store, const char *path, const char *prefix, GError **error)
+bool cz_encoder_load(CzStore *store, const char *path, const char *prefix, int32_t n_levels,
+                     GError **error)
 {
     g_autoptr(CzModelFile) file = cz_model_file_open(path, error);
     // What the formula asks the graph for is what there is; any size will do.
     g_autoptr(CzGraph) graph = cz_graph_new();
     CzValue levels[CZ_ENCODER_LEVELS];
-    cz_encoder_build(graph, cz_input(graph, "rgb", cz_shape(1, COLORS, 32, 32)), prefix, levels);
+    cz_encoder_build(graph, cz_input(graph, "rgb", cz_shape(1, COLORS, 32, 32)), prefix, levels,
+                     n_levels);
     bool done = file && cz_graph_check(graph, error);
     for (int32_t id = 0; done && id < cz_graph_n_nodes(graph); id++) {
         const CzNode *node = cz_graph_node(graph, id);

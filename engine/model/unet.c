@@ -107,10 +107,10 @@ static void encode(CzGraph *graph, CzValue src, const char *prefix, CzValue *lev
     }
 }
 
-void cz_encoder_build(CzGraph *graph, CzValue src, const char *prefix,
-                      CzValue levels[CZ_ENCODER_LEVELS])
+void cz_encoder_build(CzGraph *graph, CzValue src, const char *prefix, CzValue *levels,
+                      int32_t n_levels)
 {
-    encode(graph, src, prefix, levels, BOTTOM);
+    encode(graph, src, prefix, levels, n_levels - 1);
 }
 
 // Adds what the whole picture has in common.

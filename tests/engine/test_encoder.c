@@ -25,7 +25,7 @@ static float *run(CzStore *store, CzEngineDevice *device, int32_t channels, cons
     g_autoptr(GError) error = NULL;
     CzValue levels[CZ_ENCODER_LEVELS];
     CzValue input = cz_input(graph, "src", cz_shape(1, channels, SIDE, SIDE));
-    cz_encoder_build(graph, input, prefix, levels);
+    cz_encoder_build(graph, input, prefix, levels, CZ_ENCODER_LEVELS);
     for (int i = 0; i < CZ_ENCODER_LEVELS; i++) {
         CzShape shape = cz_graph_shape(graph, levels[i]);
         g_assert_cmpint(shape.c, ==, cz_encoder_widths[i]);
@@ -55,7 +55,7 @@ static void a_grey_picture_looks_as_the_generators_encoder_sees_it(void)
     double worst = 0, squares = 0;
 
     g_assert_true(cz_unet_start(store, &cz_unet_default, path, 1, NULL));
-    g_assert_true(cz_encoder_load(store, path, "eye.", NULL));
+    g_assert_true(cz_encoder_load(store, path, "eye.", CZ_ENCODER_LEVELS, NULL));
     for (int i = 0; i < SIDE * SIDE; i++) {
         double x = (double)(i % SIDE) / SIDE, y = (double)i / (SIDE * SIDE);
         grey[i] = (float)(0.8 * sin(3.14159265 * x) * sin(9 * y) * sin(3.14159265 * y));
@@ -86,7 +86,7 @@ static void filters_are_turned_from_file_order(void)
     float found[OUT * IN * TAPS], expected[OUT * IN * TAPS];
     CzShape shape;
 
-    g_assert_true(cz_encoder_load(store, path, "", NULL));
+    g_assert_true(cz_encoder_load(store, path, "", CZ_ENCODER_LEVELS, NULL));
     g_assert_true(cz_store_has(store, "stem.weight", &shape));
     g_assert_cmpuint(cz_shape_count(shape), ==, OUT * IN * TAPS);
     g_assert_true(cz_store_read(store, "stem.weight", found, NULL));
@@ -106,10 +106,10 @@ static void a_file_without_a_trunk_is_refused(void)
     g_autoptr(CzStore) store = cz_store_new(device);
     g_autoptr(GError) error = NULL, nowhere = NULL;
 
-    g_assert_false(cz_encoder_load(store, path, "", &error));
+    g_assert_false(cz_encoder_load(store, path, "", CZ_ENCODER_LEVELS, &error));
     g_assert_error(error, CZ_ERROR, CZ_ERROR_MODEL);
     g_assert_nonnull(error && strstr(error->message, "stem.weight") ? "" : NULL);
-    g_assert_false(cz_encoder_load(store, "nowhere.safetensors", "", &nowhere));
+    g_assert_false(cz_encoder_load(store, "nowhere.safetensors", "", CZ_ENCODER_LEVELS, &nowhere));
     g_assert_error(nowhere, CZ_ERROR, CZ_ERROR_IO);
 }
 

@@ -146,7 +146,7 @@ static void read_levels(Fixture *f, const float *chroma, float *levels[3], CzSha
     cz_lab_to_rgb(rgb, lab, PLACES);
     for (int i = 0; i < 3 * PLACES; i++)
         rgb[i] = (255 * CLAMP(rgb[i], 0, 1) - 127) / 128;
-    cz_encoder_build(graph, input, "perceptual.", all);
+    cz_encoder_build(graph, input, "perceptual.", all, CZ_ENCODER_LEVELS);
     g_autoptr(CzPlan) plan = cz_plan_new(f->device, f->store, graph, all + 1, 3, NULL, &error);
     g_assert_no_error(error);
     g_assert_true(cz_plan_write(plan, input, rgb, 3 * PLACES, &error) &&

@@ -16,12 +16,16 @@ extern const int32_t cz_encoder_widths[CZ_ENCODER_LEVELS];
 #define CZ_ENCODER_SCALE (255.0f / 128)
 #define CZ_ENCODER_SHIFT (-127.0f / 128)
 
-// src: (n, c, h, w), F32 or BF16, as the levels are; levels: the last block of each size, without
-// activation. Parameters are PREFIX + "stem.weight", PREFIX + "block.0.depthwise.weight" and so on.
-void cz_encoder_build(CzGraph *graph, CzValue src, const char *prefix, CzValue levels[CZ_ENCODER_LEVELS]);
+// src: (n, c, h, w), F32 or BF16, as the levels are; levels: the last block of each of the first
+// n_levels sizes, without activation. Parameters are PREFIX + "stem.weight", PREFIX +
+// "block.0.depthwise.weight" and so on.
+void cz_encoder_build(CzGraph *graph, CzValue src, const char *prefix, CzValue *levels,
+                      int32_t n_levels);
 
-// The tensors of a trunk's file for three colours into a store, with prefix before their names.
-// Errors of the file and the store; CZ_ERROR_MODEL names a tensor that is missing or does not fit.
-bool cz_encoder_load(CzStore *store, const char *path, const char *prefix, GError **error);
+// What the first n_levels need of a trunk's file for three colours into a store, with prefix before
+// the names. Errors of the file and the store; CZ_ERROR_MODEL names a tensor that is missing or
+// does not fit.
+bool cz_encoder_load(CzStore *store, const char *path, const char *prefix, int32_t n_levels,
+                     GError **error);
 
 G_END_DECLS
