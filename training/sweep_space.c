@@ -211,8 +211,11 @@ bool train_sweep_load(TrainSweepPlan *plan, const char *path, GError **error)
     for (char **section = sections; *section; section++) {
         g_auto(GStrv) names = g_key_file_get_keys(file, *section, NULL, NULL);
         for (char **name = names; name && *name; name++) {
-            g_autofree char *text = g_key_file_get_string(file, *section, *name, error);
-            if (!text || !put(plan, *section, *name, text, error)) {
+            // An unknown escape, or text that is not UTF-8; there may be a text beside the error.
+            g_autofree char *text = g_key_file_get_string(file, *section, *name, &local);
+            if (local)
+                g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE, "%s", local->message);
+            if (local || !put(plan, *section, *name, text, error)) {
                 g_prefix_error(error, "sweep file %s: ", path);
                 return false;
             }

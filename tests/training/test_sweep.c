@@ -242,6 +242,14 @@ static void sweep_file_is_read(void)
     g_assert_false(train_sweep_load(&plan, path, &error));
     expect_error(&error, "there is no key sweep.speed");
     train_sweep_plan_clear(&plan);
+    for (int i = 0; i < 2; i++) {
+        const char *broken[] = {"[grid]\noptimizer.rate=1e-3\\q\n", "[grid]\nmodel.title=\xff\n"};
+        train_sweep_plan_init(&plan);
+        g_assert_true(g_file_set_contents(path, broken[i], -1, NULL));
+        g_assert_false(train_sweep_load(&plan, path, &error));
+        expect_error(&error, "sweep file ");
+        train_sweep_plan_clear(&plan);
+    }
     folder_free(&folder);
 }
 
