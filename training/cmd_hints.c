@@ -4,6 +4,7 @@
 
 #include <cz/error.h>
 #include <cz/hint_head.h>
+#include <cz/memory.h>
 #include <cz/threads.h>
 
 #include "cli.h"
@@ -28,10 +29,14 @@ static bool copy_file(const CzModelFile *file, CzModelWriter *writer, GError **e
         const CzTensor *tensor = cz_model_file_tensor(file, i);
         if (cz_hint_head_is(tensor->name))
             continue;
-        g_autofree float *data = g_new(float, MAX(tensor->n_elements, 1));
+        size_t n = MAX(tensor->n_elements, 1);
+        float *data = cz_memory_alloc(n * sizeof *data, tensor->name, error);
+        if (!data)
+            return false;
         cz_tensor_to_f32(tensor, data);
         good = cz_model_writer_add(writer, tensor->name, tensor->rank, tensor->dims, data,
                                    tensor->dtype, error);
+        cz_memory_free(data);
     }
     return good;
 }

@@ -383,8 +383,7 @@ CzChroma *cz_colorizer_predict(CzColorizer *colorizer, const CzPhoto *photo, int
     return g_steal_pointer(&chroma);
 }
 
-// ---- learning hints
-// ------------------------------------------------------------------------------
+// ---- learning hints -----------------------------------------------------------------------------
 
 void cz_colorizer_forget_hints(CzColorizer *colorizer)
 {
