@@ -128,7 +128,7 @@ double train_log_last(const TrainLog *log, const char *column)
     for (size_t i = 0; i < N_COLUMNS; i++)
         if (strcmp(columns[i].name, column) == 0)
             return log->last[i];
-    return 0;
+    return NAN;
 }
 
 // The seed's averages were never reset, and its curves smeared.
@@ -231,8 +231,9 @@ void train_log_line(TrainLog *log, int64_t step, const TrainPace *pace)
     put_cell(cells, marks, "images", NULL, true, (double)step * log->batch);
     for (size_t i = 0; i < N_COLUMNS; i++) {
         bool known = columns[i].source == FROM_PACE || log->n[columns[i].source] > 0;
-        log->last[i] = value(log, i, pace);
-        put_cell(cells, marks, columns[i].name, columns[i].tag, known, log->last[i]);
+        double number = value(log, i, pace);
+        log->last[i] = known ? number : NAN;
+        put_cell(cells, marks, columns[i].name, columns[i].tag, known, number);
     }
     put_cell(cells, marks, "skipped", "speed/skipped", true, (double)log->skipped);
     for (guint i = 0; i < log->terms->len; i++) {
@@ -370,6 +371,8 @@ TrainLog *train_log_new(const TrainLogOptions *options, GError **error)
     json_t *state = options->state ? json_loads(options->state, 0, NULL) : NULL;
     log->steps = options->steps;
     log->batch = options->batch;
+    for (size_t i = 0; i < N_COLUMNS; i++)
+        log->last[i] = NAN;
     log->terms = g_array_new(FALSE, FALSE, sizeof(Term));
     g_array_set_clear_func(log->terms, clear_term);
     if (open_files(log, options->folder, state, options->state ? TRAIN_KEEP_ALL : 0, error))

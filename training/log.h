@@ -41,7 +41,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TrainLog, train_log_free)
 void train_log_add(TrainLog *log, const TrainScalars *scalars, const TrainCriticScalars *critic);
 // A line for the files and one for stdout; means begin anew.
 void train_log_line(TrainLog *log, int64_t step, const TrainPace *pace);
-// The mean of a column in the last line; 0: there is none.
+// The mean of a column in the last line of this process; NAN: there is none, or no step had it.
 double train_log_last(const TrainLog *log, const char *column);
 // Figures of a validation: a row of validation.csv.
 void train_log_validation(TrainLog *log, int64_t step, const TrainCell *figures, size_t n_figures);

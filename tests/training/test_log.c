@@ -129,11 +129,14 @@ static void what_is_not_finite_is_counted_not_averaged(void)
     const TrainScalars broken = {.loss = NAN, .norm = NAN, .gate = 0};
     const TrainScalars overflown = {.loss = 7, .norm = INFINITY, .gate = 0};
 
+    g_assert_true(isnan(train_log_last(log, "loss"))); // no loss, and least of all the best
     step(log, 1, false);
     train_log_add(log, &broken, NULL);
     train_log_add(log, &overflown, NULL);
     line(log, 3);
+    g_assert_cmpfloat(train_log_last(log, "loss"), ==, 1);
     line(log, 4);
+    g_assert_true(isnan(train_log_last(log, "loss")));
     g_autofree char *text = read_file(&folder, "log.csv");
     g_assert_cmpfloat(cell(text, 0, "loss"), ==, 1);
     g_assert_cmpfloat(cell(text, 0, "skipped"), ==, 2);
