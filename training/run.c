@@ -49,6 +49,7 @@ typedef struct {
     float gamut;      // of the last line's step
     TrainWatch watch;
     double began, saved;        // seconds
+    double waited;              // for loaders that are gone, seconds
     double norm;                // of the last step's gradient
     TrainProgress progress;     // of the checkpoint that it went on from
     TrainCriticScalars verdict; // of the step
@@ -89,8 +90,7 @@ static bool open_log(Run *run, GError **error)
     return run->log != NULL;
 }
 
-// waited: for the loader before it, seconds.
-static TrainLoader *open_loader(Run *run, double waited, GError **error)
+static TrainLoader *open_loader(Run *run, GError **error)
 {
     const TrainRecipe *recipe = &run->stage;
     const TrainRanks *ranks = run->options->ranks;
@@ -114,9 +114,16 @@ static TrainLoader *open_loader(Run *run, double waited, GError **error)
         .seed = (uint64_t)recipe->seed,
         .first_sample = (uint64_t)(run->done * train_recipe_per_step(recipe) + rank * batch),
         .held_back = recipe->validation,
-        .waited = waited,
+        .waited = run->waited,
     };
     return train_loader_new(run->options->set, &options, error);
+}
+
+static void close_loader(Run *run)
+{
+    if (run->loader)
+        run->waited = train_loader_waited(run->loader);
+    g_clear_pointer(&run->loader, train_loader_free);
 }
 
 // Plans and batches for what the next step has to do; each phase and each size begin once.
@@ -126,7 +133,6 @@ static bool enter_phase(Run *run, GError **error)
     TrainPhase phase = train_recipe_phase(run->recipe, run->done);
     int32_t crop = train_recipe_crop(run->recipe, run->done);
     bool grown = crop != recipe->crop;
-    double waited = run->loader ? train_loader_waited(run->loader) : 0;
     if (run->step && run->phase == phase && !grown)
         return true;
     run->phase = phase;
@@ -134,14 +140,14 @@ static bool enter_phase(Run *run, GError **error)
     if (grown) {
         g_clear_pointer(&run->critic, train_critic_free);
         g_clear_pointer(&run->fake, cz_memory_free);
-        g_clear_pointer(&run->loader, train_loader_free);
+        close_loader(run);
         if (recipe->crop > 0 && is_first(run))
             printf("crops of %d pixels from here on\n", crop);
         *recipe = *run->recipe;
         recipe->crop = crop;
     }
     run->step = train_step_new(run->device, run->store, recipe, phase == TRAIN_PHASE_BOTH, error);
-    if (!run->step || (!run->loader && !(run->loader = open_loader(run, waited, error))))
+    if (!run->step || (!run->loader && !(run->loader = open_loader(run, error))))
         return false;
     if (phase == TRAIN_PHASE_GENERATOR || run->critic)
         return true;
@@ -325,7 +331,7 @@ static bool go_back(Run *run, GError **error)
                     : start_store(run, error);
     run->done = progress.step;
     g_clear_pointer(&run->step, train_step_free); // enter_phase() takes up from there
-    g_clear_pointer(&run->loader, train_loader_free);
+    close_loader(run);
     return done;
 }
 
