@@ -196,6 +196,52 @@ static void after_the_last_rollback_it_ends_with_a_sentence(void)
     g_assert_true(log_names(&folder, "not-finite"));
 }
 
+// Crops grow at step 6, and from step 10 on the loss is a thousand times larger, by a schedule: an
+// alarm at step 11, back to step 4 and its crops. With rates as before the same steps follow, to
+// the bit, up to the next alarm.
+static void going_back_over_a_growth_repeats_the_steps(void)
+{
+    static const char *const columns[] = {"step", "loss", "norm", "critic_loss", "critic_norm"};
+    g_auto(Folder) folder = folder_new();
+    g_autoptr(TrainSet) set = colored_set(&folder);
+    TrainRecipe recipe = small_run(40);
+    g_autofree char *path = folder_file(&folder, "log.csv");
+    g_auto(TrainTable) table = {0};
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(train_recipe_set(&recipe, "train.accumulate=2", NULL) && // 20 steps
+                  train_recipe_set(&recipe, "data.crop=48", NULL) &&
+                  train_recipe_set(&recipe, "data.sizes=32,48", NULL) &&
+                  train_recipe_set(&recipe, "data.grow-at=0.3", NULL) &&
+                  train_recipe_set(&recipe, "loss.gan=0.01", NULL) &&
+                  train_recipe_set(&recipe, "gan.width=8", NULL) &&
+                  train_recipe_set(&recipe, "loss.schedule=huber 0:1 32:1 36:1000", NULL));
+    recipe.log_every = 4;
+    recipe.checkpoint_minutes = 0;
+    recipe.watch_grace = 5;
+    recipe.watch_patience = 2;
+    recipe.watch_critic = recipe.watch_collapse = recipe.watch_runaway = 0;
+    recipe.watch_rate_factor = 1;
+    recipe.watch_max_rollbacks = 1;
+    g_assert_false(run(&folder, set, &recipe, false, &error));
+    g_assert_error(error, CZ_ERROR, CZ_ERROR_NUMERIC);
+    g_assert_true(log_names(&folder, "explodes"));
+    g_assert_true(train_table_read(&table, path, NULL));
+    g_assert_cmpuint(table.n_rows, ==, 5); // steps 4, 8, 11, 8, 11
+    for (size_t c = 0; table.n_rows == 5 && c < G_N_ELEMENTS(columns); c++)
+        for (size_t i = 0; i < table.n_columns; i++) {
+            const double *first = table.values + table.n_columns + i,
+                         *again = first + 2 * table.n_columns;
+            if (!g_str_equal(table.names[i], columns[c]))
+                continue;
+            g_test_message("%s: %g and %g, then %g and %g", columns[c], first[0],
+                           first[table.n_columns], again[0], again[table.n_columns]);
+            g_assert_cmpfloat(first[0], >, 0);
+            g_assert_cmpfloat(first[0], ==, again[0]);
+            g_assert_cmpfloat(first[table.n_columns], ==, again[table.n_columns]);
+        }
+}
+
 // ---- a folder -----------------------------------------------------------------------------------
 
 static void a_folder_in_use_is_refused(void)
@@ -358,6 +404,7 @@ int main(int argc, char **argv)
 #define ADD(name) g_test_add_func("/training/run/" #name, name)
     ADD(a_forced_mode_collapse_is_taken_back);
     ADD(after_the_last_rollback_it_ends_with_a_sentence);
+    ADD(going_back_over_a_growth_repeats_the_steps);
     ADD(a_folder_in_use_is_refused);
     ADD(resuming_is_not_starting_from_weights);
     ADD(the_sheets_truth_is_the_held_back_photographs);
