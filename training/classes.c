@@ -10,8 +10,6 @@
 #include <cz/memory.h>
 #include <cz/rng.h>
 
-#define WEIGHT  "classes.weight"
-#define BIAS    "classes.bias"
 #define BALANCE "classes.balance"
 
 #define SPREAD 5.0f // sigma, units of a* and b*
@@ -20,24 +18,6 @@
 enum { PICTURES = 2000, SAMPLES = 256 }; // that the balance is measured on; samples a picture
 
 // ---- squares ------------------------------------------------------------------------------------
-
-// The squares that sRGB reaches, row by row: a*/10, and the first and last b*/10.
-static const struct {
-    int8_t a, first, last;
-} rows[] = {
-    {-8, 6, 8},  {-7, 2, 8},  {-6, 0, 8},  {-5, -2, 9}, {-4, -3, 9}, {-3, -4, 9},
-    {-2, -5, 9}, {-1, -6, 9}, {0, -7, 9},  {1, -8, 9},  {2, -8, 8},  {3, -9, 8},
-    {4, -10, 8}, {5, -10, 7}, {6, -11, 7}, {7, -11, 7}, {8, -9, 7},  {9, -7, -1},
-};
-
-void train_classes_center(int32_t index, float ab[2])
-{
-    size_t row = 0;
-    for (; index > rows[row].last - rows[row].first; row++)
-        index -= rows[row].last - rows[row].first + 1;
-    ab[0] = (float)rows[row].a * TRAIN_CLASS_SIZE;
-    ab[1] = (float)(rows[row].first + index) * TRAIN_CLASS_SIZE;
-}
 
 // Which squares can be among the nearest of a color, by the square that the color itself lies in,
 // gamut or not.
@@ -48,7 +28,7 @@ typedef struct {
 } Candidates;
 
 struct TrainClasses {
-    float center[TRAIN_N_CLASSES][2], balance[TRAIN_N_CLASSES];
+    float center[CZ_N_CLASSES][2], balance[CZ_N_CLASSES];
     Candidates candidates[SIDE * SIDE];
     CzShape shape; // of the target
     size_t n;      // its elements
@@ -65,31 +45,31 @@ static int compare(const void *a, const void *b)
 // half a diagonal; so what may matter is within a diagonal more than the centre's fifth.
 static void find_candidates(TrainClasses *classes, int cell)
 {
-    float a = (float)(cell % SIDE - REACH) * TRAIN_CLASS_SIZE;
-    float b = (float)(cell / SIDE - REACH) * TRAIN_CLASS_SIZE;
-    float distances[TRAIN_N_CLASSES], sorted[TRAIN_N_CLASSES];
-    for (int32_t i = 0; i < TRAIN_N_CLASSES; i++)
+    float a = (float)(cell % SIDE - REACH) * CZ_CLASS_SIZE;
+    float b = (float)(cell / SIDE - REACH) * CZ_CLASS_SIZE;
+    float distances[CZ_N_CLASSES], sorted[CZ_N_CLASSES];
+    for (int32_t i = 0; i < CZ_N_CLASSES; i++)
         distances[i] = hypotf(classes->center[i][0] - a, classes->center[i][1] - b);
     memcpy(sorted, distances, sizeof sorted);
-    qsort(sorted, TRAIN_N_CLASSES, sizeof *sorted, compare);
-    float most = sorted[TRAIN_CLASSES_NEAREST - 1] + TRAIN_CLASS_SIZE * 1.4143f;
+    qsort(sorted, CZ_N_CLASSES, sizeof *sorted, compare);
+    float most = sorted[TRAIN_CLASSES_NEAREST - 1] + CZ_CLASS_SIZE * 1.4143f;
     Candidates *candidates = &classes->candidates[cell];
-    for (int16_t i = 0; i < TRAIN_N_CLASSES; i++)
+    for (int16_t i = 0; i < CZ_N_CLASSES; i++)
         if (distances[i] <= most && candidates->n < MOST_CANDIDATES)
             candidates->index[candidates->n++] = i;
 }
 
 static void find_squares(TrainClasses *classes)
 {
-    for (int32_t i = 0; i < TRAIN_N_CLASSES; i++)
-        train_classes_center(i, classes->center[i]);
+    for (int32_t i = 0; i < CZ_N_CLASSES; i++)
+        cz_class_center(i, classes->center[i]);
     for (int cell = 0; cell < SIDE * SIDE; cell++)
         find_candidates(classes, cell);
 }
 
 static int cell_of(float value)
 {
-    return (int)floorf(CLAMP(value / TRAIN_CLASS_SIZE, -REACH, REACH) + 0.5f) + REACH;
+    return (int)floorf(CLAMP(value / CZ_CLASS_SIZE, -REACH, REACH) + 0.5f) + REACH;
 }
 
 void train_classes_spread(const TrainClasses *classes, const float ab[2], TrainClassShares *shares)
@@ -164,7 +144,7 @@ static void mean_of(const float *chroma, int32_t side, int32_t step, int32_t y, 
 static void encode_place(const TrainClasses *classes, const float ab[2], float *target)
 {
     TrainClassShares shares;
-    memset(target, 0, TRAIN_N_CLASSES * sizeof *target);
+    memset(target, 0, CZ_N_CLASSES * sizeof *target);
     if (!isfinite(ab[0] + ab[1])) {
         target[0] = NAN; // the step's gate is to see it
         return;
@@ -185,7 +165,7 @@ const float *train_classes_encode(TrainClasses *classes, const float *chroma, in
                 float ab[2];
                 size_t place = ((size_t)n * s.h + y) * s.w + x;
                 mean_of(chroma + (size_t)n * side * side * 2, side, step, y, x, ab);
-                encode_place(classes, ab, classes->target + place * TRAIN_N_CLASSES);
+                encode_place(classes, ab, classes->target + place * CZ_N_CLASSES);
             }
     *n_elements = classes->n;
     return classes->target;
@@ -195,21 +175,21 @@ const float *train_classes_encode(TrainClasses *classes, const float *chroma, in
 
 static CzShape weight_shape(int32_t width)
 {
-    return cz_shape(TRAIN_N_CLASSES, width, 1, 1);
+    return cz_shape(CZ_N_CLASSES, width, 1, 1);
 }
 
 static CzShape class_shape(void)
 {
-    return cz_shape(1, TRAIN_N_CLASSES, 1, 1);
+    return cz_shape(1, CZ_N_CLASSES, 1, 1);
 }
 
 CzValue train_classes_build(CzGraph *graph, CzValue features, CzValue *target)
 {
     CzShape s = cz_graph_shape(graph, features);
-    CzValue weight = cz_param(graph, WEIGHT, weight_shape(s.c));
-    CzValue bias = cz_param(graph, BIAS, class_shape());
+    CzValue weight = cz_param(graph, CZ_CLASS_WEIGHT, weight_shape(s.c));
+    CzValue bias = cz_param(graph, CZ_CLASS_BIAS, class_shape());
     CzValue logits = cz_conv2d(graph, features, weight, bias, CZ_NONE, (CzConvParams){0});
-    *target = cz_input(graph, "classes", cz_shape(s.n, TRAIN_N_CLASSES, s.h, s.w));
+    *target = cz_input(graph, "classes", cz_shape(s.n, CZ_N_CLASSES, s.h, s.w));
     float places = (float)s.n * (float)s.h * (float)s.w;
     return cz_scale(graph, cz_dot(graph, *target, cz_log_softmax(graph, logits)), -1 / places, 0);
 }
@@ -217,31 +197,31 @@ CzValue train_classes_build(CzGraph *graph, CzValue features, CzValue *target)
 bool train_classes_each(int32_t width, bool (*visit)(void *user, const CzUnetTensor *tensor),
                         void *user)
 {
-    const CzUnetTensor tensors[] = {{.name = WEIGHT, .shape = weight_shape(width)},
-                                    {.name = BIAS, .shape = class_shape()}};
+    const CzUnetTensor tensors[] = {{.name = CZ_CLASS_WEIGHT, .shape = weight_shape(width)},
+                                    {.name = CZ_CLASS_BIAS, .shape = class_shape()}};
     return visit(user, &tensors[0]) && visit(user, &tensors[1]);
 }
 
 bool train_classes_start(CzStore *store, int32_t width, uint64_t seed, GError **error)
 {
-    size_t n = (size_t)TRAIN_N_CLASSES * (size_t)width;
-    float balance[TRAIN_N_CLASSES];
-    for (int32_t i = 0; i < TRAIN_N_CLASSES; i++)
+    size_t n = (size_t)CZ_N_CLASSES * (size_t)width;
+    float balance[CZ_N_CLASSES];
+    for (int32_t i = 0; i < CZ_N_CLASSES; i++)
         balance[i] = 1;
-    if (!cz_store_has(store, WEIGHT, NULL)) {
+    if (!cz_store_has(store, CZ_CLASS_WEIGHT, NULL)) {
         float *weight = cz_memory_alloc(n * sizeof *weight, "the head of color classes", error);
         if (!weight)
             return false;
         CzRng rng = cz_rng(seed, 1000); // beyond the network's own streams
         for (size_t i = 0; i < n; i++)
             weight[i] = 0.1f / sqrtf((float)width) * cz_rng_normal(&rng);
-        bool added = cz_store_add(store, WEIGHT, weight_shape(width), weight, error);
+        bool added = cz_store_add(store, CZ_CLASS_WEIGHT, weight_shape(width), weight, error);
         cz_memory_free(weight);
         if (!added)
             return false;
     }
-    return (cz_store_has(store, BIAS, NULL) ||
-            cz_store_add(store, BIAS, class_shape(), NULL, error)) &&
+    return (cz_store_has(store, CZ_CLASS_BIAS, NULL) ||
+            cz_store_add(store, CZ_CLASS_BIAS, class_shape(), NULL, error)) &&
            (cz_store_has(store, BALANCE, NULL) ||
             cz_store_add(store, BALANCE, class_shape(), balance, error));
 }
@@ -267,14 +247,14 @@ static void count_picture(const TrainClasses *classes, const TrainPicture *pictu
 // counts: the squares' shares, up to a factor. The mean of the balance over them is 1.
 static void find_balance(const double *counts, float *balance)
 {
-    double sum = 0, mean = 0, raw[TRAIN_N_CLASSES];
-    for (int32_t i = 0; i < TRAIN_N_CLASSES; i++)
+    double sum = 0, mean = 0, raw[CZ_N_CLASSES];
+    for (int32_t i = 0; i < CZ_N_CLASSES; i++)
         sum += counts[i];
-    for (int32_t i = 0; i < TRAIN_N_CLASSES; i++) {
-        raw[i] = 1 / ((1 - MIX) * counts[i] / sum + MIX / TRAIN_N_CLASSES);
+    for (int32_t i = 0; i < CZ_N_CLASSES; i++) {
+        raw[i] = 1 / ((1 - MIX) * counts[i] / sum + MIX / CZ_N_CLASSES);
         mean += raw[i] * counts[i] / sum;
     }
-    for (int32_t i = 0; i < TRAIN_N_CLASSES; i++)
+    for (int32_t i = 0; i < CZ_N_CLASSES; i++)
         balance[i] = (float)(raw[i] / mean);
 }
 
@@ -288,8 +268,8 @@ bool train_classes_measure(CzStore *store, const TrainSet *set, double held_back
         return false;
     }
     g_autofree TrainClasses *classes = g_new0(TrainClasses, 1);
-    double counts[TRAIN_N_CLASSES] = {0};
-    float balance[TRAIN_N_CLASSES];
+    double counts[CZ_N_CLASSES] = {0};
+    float balance[CZ_N_CLASSES];
     size_t m = MIN(n, PICTURES);
     find_squares(classes);
     for (size_t k = 0; k < m; k++) {

@@ -1,26 +1,23 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // Colour as a classification (Zhang, Isola & Efros 2016): which of the squares of the a*b* plane a
-// place has, asked of the decoder's features at 1/8 by a head that only training needs.
+// place has (cz/classes.h), asked of the decoder's features at 1/8 by a head that the prediction
+// does not need; the colors suggested for a place are its modes.
 //
-// Squares of 10 units around multiples of 10, those that sRGB reaches. A place's truth, the mean
-// over its chroma, is spread over the 5 nearest squares with a Gaussian of sigma 5. Its cross
-// entropy counts by the balance w of its nearest square: w ~ 1 / (p / 2 + 1 / (2 Q)) with p the
-// squares' shares in the training set, smoothed by the same spreading, and the mean of w over p 1.
+// A place's truth, the mean over its chroma, is spread over the 5 nearest squares with a Gaussian
+// of sigma 5. Its cross entropy counts by the balance w of its nearest square: w ~ 1 / (p / 2 + 1 /
+// (2 Q)) with p the squares' shares in the training set, smoothed by the same spreading, and the
+// mean of w over p 1.
 //
-// Tensors: "classes.weight" (Q, c, 1, 1), "classes.bias" (1, Q, 1, 1), which learn and go into the
-// weights file, and "classes.balance" (1, Q, 1, 1), which is measured once, when a run begins.
+// Tensors: those of cz/classes.h, which learn and go into the weights file, and "classes.balance"
+// (1, Q, 1, 1), which is measured once, when a run begins.
 #pragma once
 
+#include <cz/classes.h>
 #include <cz/ops.h>
 #include <cz/plan.h>
 #include <cz/unet.h>
 
 #include "set.h"
-
-#define TRAIN_N_CLASSES  258
-#define TRAIN_CLASS_SIZE 10 // units of a* and b*
-
-void train_classes_center(int32_t index, float ab[2]); // a*, b*
 
 // The nearest 5 squares of one color and their shares, which sum to 1; the nearest first.
 enum { TRAIN_CLASSES_NEAREST = 5 };

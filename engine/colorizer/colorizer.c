@@ -79,6 +79,7 @@ void cz_chroma_free(CzChroma *chroma)
         return;
     cz_field_clear(&chroma->field);
     cz_ground_clear(&chroma->ground);
+    cz_class_map_clear(&chroma->classes);
     cz_field_clear(&chroma->fine);
     g_free(chroma);
 }
@@ -164,6 +165,7 @@ typedef struct {
     CzColorizer *colorizer;
     CzReducer *reducer;
     CzGround *ground;
+    CzClassMap *classes;
     CzTiling tiling;
     CzField *fine;
     float *slopes;      // the network's own at the field's places, mean over sizes; NULL: none
@@ -211,6 +213,13 @@ static void use_slopes(const PredictJob *job)
     job->ground->learned = true;
 }
 
+// Where weights have a head of classes, places are asked about later, on one size's features.
+static bool keep_classes(const PredictJob *job, const CzFeatures *features, GError **error)
+{
+    const CzClassHead *head = cz_network_classes(job->colorizer->network);
+    return !head || cz_class_map_init(job->classes, head, features, error);
+}
+
 // One size: its prediction, brought to the field's size, is added to the field's chroma.
 static bool predict_size(PredictJob *job, int index, GError **error)
 {
@@ -241,6 +250,8 @@ static bool predict_size(PredictJob *job, int index, GError **error)
         field->c[i] += weight * resized[i];
     if (good && job->slopes)
         good = add_slopes(job, w, h, chroma, resized, error);
+    if (good && index == cz_reducer_n_sizes(job->reducer) - 1)
+        good = keep_classes(job, features, error);
     job->ground->n_features += good;
     cz_memory_free(memory);
     return good;
@@ -338,6 +349,7 @@ static bool predict_field(CzColorizer *colorizer, const CzPhoto *photo, CzReduce
     PredictJob job = {.colorizer = colorizer,
                       .reducer = reducer,
                       .ground = &chroma->ground,
+                      .classes = &chroma->classes,
                       .tiling = *tiling,
                       .fine = &chroma->fine};
     cz_worker_start(colorizer->worker, job_predict, &job);

@@ -35,7 +35,8 @@ struct CzNetwork {
     CzModelFile *file;
     CzGeneratorParams params;
     CzNetworkUse use;
-    CzHintHead *hints; // NULL: none
+    CzHintHead *hints;    // NULL: none
+    CzClassHead *classes; // NULL: none
     bool bf16, automatic;
     guint64 tried; // bit i: the i-th device of cz_devices() has refused
     CzEngineDevice *device;
@@ -99,7 +100,9 @@ static bool read_file(CzNetwork *network, const char *weights, GError **error)
     }
     return read_use(&network->use, network->file, error) &&
            cz_hint_head_read(network->file, cz_generator_features(&network->params),
-                             &network->hints, error);
+                             &network->hints, error) &&
+           cz_class_head_read(network->file, cz_generator_features(&network->params),
+                              &network->classes, error);
 }
 
 // ---- the device ---------------------------------------------------------------------------------
@@ -194,6 +197,7 @@ void cz_network_free(CzNetwork *network)
     leave_device(network);
     cz_model_file_free(network->file);
     cz_hint_head_free(network->hints);
+    cz_class_head_free(network->classes);
     g_free(network);
 }
 
@@ -210,6 +214,11 @@ const CzHintHead *cz_network_hints(const CzNetwork *network)
 void cz_network_forget_hints(CzNetwork *network)
 {
     g_clear_pointer(&network->hints, cz_hint_head_free);
+}
+
+const CzClassHead *cz_network_classes(const CzNetwork *network)
+{
+    return network->classes;
 }
 
 const CzDeviceInfo *cz_network_device(const CzNetwork *network)

@@ -7,6 +7,7 @@
 #include <cz/backend.h>
 #include <cz/generator.h>
 
+#include "color/class_head.h"
 #include "color/hint_head.h"
 
 typedef struct CzNetwork CzNetwork;
@@ -27,6 +28,8 @@ const CzNetworkUse *cz_network_use(const CzNetwork *network);
 // What the file has learned about hints; NULL: nothing.
 const CzHintHead *cz_network_hints(const CzNetwork *network);
 void cz_network_forget_hints(CzNetwork *network); // from now on nothing: to learn it anew
+// The file's head of color classes; NULL: none.
+const CzClassHead *cz_network_classes(const CzNetwork *network);
 const CzDeviceInfo *cz_network_device(const CzNetwork *network); // may change in a run
 
 bool cz_network_features_init(const CzNetwork *network, int32_t w, int32_t h, CzFeatures *features,

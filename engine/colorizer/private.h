@@ -4,6 +4,7 @@
 
 #include <cz/colorizer.h>
 
+#include "color/class_head.h"
 #include "color/hints.h"
 #include "color/tone.h"
 #include "colorizer/network.h"
@@ -18,6 +19,7 @@ struct CzChroma {
     CzField field; // with the hints
     CzGround ground;
     CzHintKernel kernel; // of the middle reach
+    CzClassMap classes;  // what the weights' head of classes says; empty: they have none
     CzField fine; // of tiles, without hints; width 0: none
     int32_t n_tiles;
     bool hinted;

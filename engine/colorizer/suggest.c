@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
-// Colors to choose from for a place: the network's own, those of places that look alike, paler and
-// more vivid ones, and the hues that are left.
+// Colors to choose from for a place: the network's own, those it takes for likely beside, those of
+// places that look alike, paler and more vivid ones, and the hues that are left.
 #include "colorizer/private.h"
 
 #include <math.h>
@@ -18,6 +18,9 @@
 // A color of like places must have this share of all, and there are at most so many.
 #define LEAST_SHARE 0.02f
 #define MOST_LIKE   4
+// A mode of the classes must have this share of all, and there are at most so many.
+#define LEAST_MODE 0.05f
+#define MOST_MODES 4
 // Hues all around, at a part of what the gamut holds: nobody wants sRGB's own corners.
 #define N_HUES        12
 #define HUE_SHARE     0.6f
@@ -114,6 +117,22 @@ static void add_alike(Choice *choice, const CzGround *ground, const CzDab *dab)
     cz_memory_free(likeness);
 }
 
+// ---- classes ------------------------------------------------------------------------------------
+
+// The shares are those of the training's loss, in which rare colors count more
+// (training/classes.h), and are left so: what is common, greyish mostly, the prediction and the
+// grey below offer already.
+static void add_modes(Choice *choice, const CzClassMap *classes, const CzDab *dab)
+{
+    float shares[CZ_N_CLASSES];
+    CzClassMode modes[MOST_MODES];
+    if (!cz_class_map_shares(classes, (double)dab->x, (double)dab->y, shares))
+        return;
+    size_t n = cz_class_modes(shares, LEAST_MODE, modes, MOST_MODES);
+    for (size_t i = 0; i < n; i++)
+        add(choice, modes[i].ab[0], modes[i].ab[1]);
+}
+
 // ---- hues ---------------------------------------------------------------------------------------
 
 static void add_hue(Choice *choice, float hue)
@@ -146,6 +165,7 @@ size_t cz_chroma_suggest(const CzChroma *chroma, double x, double y, double l, f
     a = predicted[0];
     b = predicted[1];
     add(&choice, a, b);
+    add_modes(&choice, &chroma->classes, &dab);
     add_alike(&choice, &chroma->ground, &dab);
     add(&choice, 1.6f * a, 1.6f * b);
     add(&choice, 2.5f * a, 2.5f * b);

@@ -8,7 +8,7 @@
 
 #include "folder.h"
 
-enum { Q = TRAIN_N_CLASSES };
+enum { Q = CZ_N_CLASSES };
 
 typedef struct {
     CzEngineDevice *device;
@@ -44,39 +44,6 @@ static void random_balance(float balance[Q])
         balance[i] = 0.5f + cz_rng_uniform(&rng);
 }
 
-static int square_of(const float ab[2])
-{
-    for (int i = 0; i < Q; i++) {
-        float center[2];
-        train_classes_center(i, center);
-        if (fabsf(ab[0] - center[0]) <= 5 && fabsf(ab[1] - center[1]) <= 5)
-            return i;
-    }
-    return -1;
-}
-
-static void squares_are_those_that_srgb_reaches(void)
-{
-    enum { STEPS = 64 };
-    bool reached[Q] = {false};
-    int n_reached = 0, n_outside = 0;
-    for (int i = 0; i < (STEPS + 1) * (STEPS + 1) * (STEPS + 1); i++) {
-        const float rgb[3] = {(float)(i % (STEPS + 1)) / STEPS,
-                              (float)(i / (STEPS + 1) % (STEPS + 1)) / STEPS,
-                              (float)(i / (STEPS + 1) / (STEPS + 1)) / STEPS};
-        float lab[3];
-        cz_rgb_to_lab(lab, rgb, 1);
-        int square = square_of(lab + 1);
-        n_outside += square < 0;
-        if (square >= 0)
-            reached[square] = true;
-    }
-    for (int i = 0; i < Q; i++)
-        n_reached += reached[i];
-    g_assert_cmpint(n_outside, ==, 0);
-    g_assert_cmpint(n_reached, ==, Q);
-}
-
 // By trying all squares, for colors in and out of the gamut.
 static void five_nearest_share_a_color(void)
 {
@@ -91,7 +58,7 @@ static void five_nearest_share_a_color(void)
         float distances[Q], sum = 0, last = 0;
         for (int i = 0; i < Q; i++) {
             float center[2];
-            train_classes_center(i, center);
+            cz_class_center(i, center);
             distances[i] = hypotf(center[0] - ab[0], center[1] - ab[1]);
         }
         int n_nearer = 0;
@@ -229,7 +196,6 @@ int main(int argc, char **argv)
     g_test_set_nonfatal_assertions();
     cz_threads_set(1);
 #define ADD(claim) g_test_add_func("/training/classes/" #claim, claim)
-    ADD(squares_are_those_that_srgb_reaches);
     ADD(five_nearest_share_a_color);
     ADD(loss_is_balanced_cross_entropy);
     ADD(what_is_no_number_is_told);

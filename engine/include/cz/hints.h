@@ -43,8 +43,10 @@ bool cz_dabs_gather(const CzPhoto *photo, const CzHintPicture *picture, const Cz
 bool cz_chroma_hint(CzChroma *chroma, const CzDab *dabs, size_t n, double reach, GError **error);
 
 // Colors to choose from for the place x, y (0 to 1 of width and height) whose L* is l, most likely
-// first: the network's own, those of places of this photograph that look alike, more vivid and
-// paler ones, grey, then other hues. In the gamut at l, and at least 5 apart (CIEDE2000): fewer
+// first: the network's own, those that its head of classes takes for likely where the weights have
+// one (cz/classes.h: modes of its mixture, 15 units of a*b* apart, with a share of 0.05 or more),
+// those of places of this photograph that look alike, more vivid and paler ones, grey, then other
+// hues. In the gamut at l, and at least 5 apart (CIEDE2000): fewer
 // than asked for where the gamut is small, one at L* 0 and 100, none for what is no number. Hints
 // do not matter. ab: n_max (out); their number. About a millisecond. Uses the calling thread only,
 // which may be any; as many at once as you like.
