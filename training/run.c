@@ -434,8 +434,9 @@ static bool keep_best(Run *run, const TrainScores *scores, GError **error)
     double score = strcmp(metric, "gain") == 0      ? scores->values[TRAIN_GAIN]
                    : strcmp(metric, "delta-e") == 0 ? scores->values[TRAIN_DELTA_E]
                                                     : train_log_last(run->log, "loss");
-    return !*metric || train_weights_save_best(run->options->folder, run->store,
-                                               run->options->recipe, run->done, score, error);
+    bool judged = *metric && (scores->n > 0 || strcmp(metric, "loss") == 0);
+    return !judged || train_weights_save_best(run->options->folder, run->store,
+                                              run->options->recipe, run->done, score, error);
 }
 
 // A look at held-back pictures with the averages that were just saved.
@@ -447,7 +448,7 @@ static bool examine(Run *run, GError **error)
         return false;
     if (!train_plot(run->options->folder, &unplotted))
         fprintf(stderr, "colorizer train: %s\n", unplotted->message);
-    return scores.n == 0 || keep_best(run, &scores, error);
+    return keep_best(run, &scores, error);
 }
 
 // What is due after a step: a line, a checkpoint, a look at pictures.

@@ -395,6 +395,32 @@ static void every_nth_and_the_best_stay(void)
     g_assert_true(g_file_test(plots, G_FILE_TEST_EXISTS));
 }
 
+// The loss of training needs no pictures that are held back; the other figures do.
+static void the_best_loss_needs_no_validation(void)
+{
+    for (int loss = 0; loss < 2; loss++) {
+        g_auto(Folder) folder = folder_new();
+        g_autoptr(TrainSet) set = colored_set(&folder);
+        TrainRecipe recipe = small_run(3);
+        g_autofree char *best = folder_file(&folder, "best.safetensors");
+        g_autoptr(GError) error = NULL;
+
+        g_strlcpy(recipe.best, loss ? "loss" : "gain", sizeof recipe.best);
+        g_assert_true(run(&folder, set, &recipe, false, &error));
+        g_assert_no_error(error);
+        g_assert_cmpint(g_file_test(best, G_FILE_TEST_EXISTS), ==, loss);
+        if (!loss)
+            continue;
+        g_autofree char *score = meta(&folder, "best.safetensors", "colorize.best_score");
+        double last = last_of(&folder, "loss");
+        g_assert_cmpfloat_with_epsilon(g_ascii_strtod(score, NULL), last, 1e-5 * last);
+        // Looked at once more, without a step since: what was best stays.
+        g_assert_true(run(&folder, set, &recipe, true, &error));
+        g_autofree char *again = meta(&folder, "best.safetensors", "colorize.best_score");
+        g_assert_cmpstr(again, ==, score);
+    }
+}
+
 int main(int argc, char **argv)
 {
     cz_threads_init(argv);
@@ -409,5 +435,6 @@ int main(int argc, char **argv)
     ADD(resuming_is_not_starting_from_weights);
     ADD(the_sheets_truth_is_the_held_back_photographs);
     ADD(every_nth_and_the_best_stay);
+    ADD(the_best_loss_needs_no_validation);
     return g_test_run();
 }
