@@ -35,6 +35,12 @@ void train_progress_clear(TrainProgress *progress)
 
 // [run] is about logging, [watch] about emergencies, and [model]'s words go into the weights alone:
 // none decides what is learned.
+static bool decides(const TrainKey *key)
+{
+    return strcmp(key->section, "run") != 0 && strcmp(key->section, "watch") != 0 &&
+           strcmp(key->section, "model") != 0;
+}
+
 static char *learning_hash(const TrainRecipe *recipe)
 {
     TrainRecipe bare = *recipe, fresh;
@@ -42,8 +48,7 @@ static char *learning_hash(const TrainRecipe *recipe)
     size_t n;
     const TrainKey *keys = train_recipe_keys(&n);
     for (size_t i = 0; i < n; i++)
-        if (strcmp(keys[i].section, "run") == 0 || strcmp(keys[i].section, "watch") == 0 ||
-            strcmp(keys[i].section, "model") == 0)
+        if (!decides(&keys[i]))
             memcpy((char *)&bare + keys[i].offset, (char *)&fresh + keys[i].offset, keys[i].size);
     return train_recipe_hash(&bare);
 }
@@ -116,16 +121,39 @@ static bool means_the_same(const CzModelFile *file, const char *hash)
     return g_str_equal(found, hash);
 }
 
+// The first key that decides what is learned and differs, in words; the caller frees.
+static char *difference(const CzModelFile *file, const TrainRecipe *recipe)
+{
+    const char *text = cz_model_file_meta(file, KEY_RECIPE);
+    g_autofree char *mine = train_recipe_text(recipe);
+    g_autoptr(GKeyFile) there = g_key_file_new(), here = g_key_file_new();
+    size_t n;
+    const TrainKey *keys = train_recipe_keys(&n);
+    bool read = text && g_key_file_load_from_data(there, text, (gsize)-1, G_KEY_FILE_NONE, NULL) &&
+                g_key_file_load_from_data(here, mine, (gsize)-1, G_KEY_FILE_NONE, NULL);
+    for (size_t i = 0; read && i < n; i++) {
+        const char *section = keys[i].section, *key = keys[i].key;
+        if (!decides(&keys[i]))
+            continue;
+        g_autofree char *was = g_key_file_get_string(there, section, key, NULL),
+                        *is = g_key_file_get_string(here, section, key, NULL);
+        if (was && g_strcmp0(was, is) != 0)
+            return g_strdup_printf("%s.%s was '%s' and is '%s'", section, key, was, is);
+    }
+    return g_strdup("its own is not told");
+}
+
 static bool check_recipe(const CzModelFile *file, const TrainRecipe *recipe, GError **error)
 {
     g_autofree char *hash = learning_hash(recipe);
     const char *found = cz_model_file_meta(file, KEY_HASH);
     if (g_strcmp0(hash, found) == 0 || means_the_same(file, hash))
         return true;
+    g_autofree char *what = difference(file, recipe);
     g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE,
-                "%s was made with another recipe (%s, this one is %s): resume with the same recipe "
-                "and --set, or start a new run from its weights with network.start",
-                cz_model_file_path(file), found ? found : "none", hash);
+                "%s was made with another recipe (%s): resume with the same recipe and --set, or "
+                "start a new run from its weights with network.start",
+                cz_model_file_path(file), what);
     return false;
 }
 

@@ -166,7 +166,8 @@ int train_command_train(int argc, char **argv)
         train_cli_tell("train", TRAIN_USAGE, "%s; see colorizer train --help",
                        argc > 1 ? "too many arguments" : "--data, --recipe and --run are needed");
     else if (a.threads < 0 || a.threads > 1024 || a.loaders < 1 || a.loaders > 64)
-        train_cli_tell("train", TRAIN_USAGE, "--threads is 1 to 1024, --loaders 1 to 64");
+        train_cli_tell("train", TRAIN_USAGE,
+                       "--threads is 0 (free physical cores) to 1024, --loaders 1 to 64");
     else if (a.ranks < 0 || a.ranks > 4096)
         train_cli_tell("train", TRAIN_USAGE, "--ranks is 1 to 4096");
     else if (a.stop_after < 0)

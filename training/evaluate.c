@@ -26,7 +26,7 @@ typedef struct {
     char **data, **weights, *json, *sheet, *device, *hints, *hint_curve, *hint_places, *strengths;
     char *encoder;
     int size, limit, threads;
-    double strength, reach;
+    double strength, reach, held_back;
     gboolean worn, frontier;
     double list[MAX_STRENGTHS]; // from strengths, or strength alone
     size_t n_list;
@@ -85,8 +85,11 @@ static bool read_set(Pictures *pictures, const char *path, GError **error)
 {
     g_autoptr(TrainSet) set = train_set_open(path, error);
     bool done = set != NULL;
+    double share = pictures->arguments->held_back;
     for (size_t i = 0; done && i < train_set_n(set); i++) {
         TrainPicture picture = train_set_picture(set, i);
+        if (share > 0 && !train_picture_held_back(&picture, share))
+            continue;
         done = add_picture(pictures, picture.rgb, picture.width, picture.height, error);
     }
     return done;
@@ -98,6 +101,11 @@ static bool read_pictures(Pictures *pictures, GError **error)
         const char *one[] = {*path};
         // A broken set should be told as one, not as a picture of no known format.
         bool set = train_set_is(*path) || g_str_has_suffix(*path, ".set");
+        if (!set && pictures->arguments->held_back > 0) {
+            g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT,
+                        "--held-back is about sets that were trained on, and %s is none", *path);
+            return false;
+        }
         bool done = set ? read_set(pictures, *path, error)
                         : train_list_visit(one, 1, visit, pictures, error);
         if (!done)
@@ -364,6 +372,9 @@ static int check(Arguments *a)
     if (a->size < 16 || a->size > 4096)
         return train_cli_tell("evaluate", TRAIN_USAGE, "--size is %d, allowed is 16 to 4096",
                               a->size);
+    if (!(a->held_back >= 0 && a->held_back <= 0.5))
+        return train_cli_tell("evaluate", TRAIN_USAGE, "--held-back is %g, allowed is 0 to 0.5",
+                              a->held_back);
     if (a->limit < 0 || a->threads < 0 || a->threads > 1024)
         return train_cli_tell("evaluate", TRAIN_USAGE,
                               "--limit is at least 0, --threads 0 to 1024");
@@ -396,6 +407,8 @@ int train_command_evaluate(int argc, char **argv)
         {"data", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &a.data, "True pictures (may be repeated)", "SET|FOLDER|TAR"},
         {"weights", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &a.weights, "Weights (may be repeated; default: bundled)", "FILE"},
         {"size", 0, 0, G_OPTION_ARG_INT, &a.size, "Side of the square that is compared (default: 256)", "PX"},
+        {"held-back", 0, 0, G_OPTION_ARG_DOUBLE, &a.held_back,
+         "Of a set, only what a training with data.validation=SHARE never sees", "SHARE"},
         {"limit", 0, 0, G_OPTION_ARG_INT, &a.limit, "At most so many pictures, evenly chosen (default: all)", "N"},
         {"strength", 0, 0, G_OPTION_ARG_DOUBLE, &a.strength, "Factor on chroma (default: 1)", "S"},
         {"strengths", 0, 0, G_OPTION_ARG_STRING, &a.strengths, "A row for each of these factors", "1,1.15,1.3"},

@@ -314,6 +314,7 @@ static bool visit_folder(const Visitor *visitor, const char *path, const char *c
                          GError **error)
 {
     g_autoptr(GPtrArray) names = NULL;
+    g_autoptr(GError) closed = NULL;
     size_t n_passed_over = 0;
 
     if (depth > MAX_DEPTH) {
@@ -321,7 +322,11 @@ static bool visit_folder(const Visitor *visitor, const char *path, const char *c
                     path, MAX_DEPTH);
         return FALSE;
     }
-    names = sorted_names(path, error);
+    names = sorted_names(path, depth > 0 ? &closed : error);
+    if (closed) { // one that lies in another is no reason to stop
+        const TrainCandidate candidate = {.name = path, .problem = closed->message};
+        return visitor->visit(visitor->user, &candidate, error);
+    }
     for (guint i = 0; names && i < names->len; i++) {
         const char *name = names->pdata[i];
         g_autofree char *below = g_build_filename(path, name, NULL);

@@ -80,6 +80,16 @@ static void reach(View *view, double value)
     view->high = fmax(view->high, value);
 }
 
+// What is not positive has no place on a logarithmic axis, and a line must not be left out unseen.
+static bool all_positive(const View *view)
+{
+    for (size_t row = 0; row < view->table->n_rows; row++)
+        for (int i = 0; i < view->n; i++)
+            if (at(view->table, row, view->lines[i]) < 0)
+                return false;
+    return true;
+}
+
 static View look(const Panel *panel, const TrainTable *table)
 {
     View view = {.table = table, .log = panel->log, .low = INFINITY, .high = -INFINITY};
@@ -87,6 +97,7 @@ static View look(const Panel *panel, const TrainTable *table)
         for (int c = 1; c < (int)table->n_columns && view.n < MOST_LINES; c++)
             if (belongs(table->names[c], panel->columns[i]) && says_something(table, c))
                 view.lines[view.n++] = c;
+    view.log = view.log && all_positive(&view);
     for (size_t row = 0; row < table->n_rows; row++) {
         view.last = fmax(view.last, at(table, row, 0));
         for (int i = 0; i < view.n; i++)
@@ -151,6 +162,12 @@ static void draw_log_ticks(cairo_t *cr, const View *view)
 {
     static const double steps[] = {1, 2, 5};
     double decades = log10(view->high / view->low);
+    if (decades < 0.7) { // too few of 1, 2 and 5: even distances do as well there
+        double apart = nice_distance(view->high - view->low);
+        for (double v = ceil(view->low / apart) * apart; v <= view->high; v += apart)
+            draw_tick(cr, view, v);
+        return;
+    }
     int distance = decades > 5 ? (int)ceil(decades / 5) : 1;
     for (int e = (int)floor(log10(view->low)); e <= (int)ceil(log10(view->high)); e++)
         for (int i = 0; i < (decades < 2.5 ? 3 : 1); i++) {

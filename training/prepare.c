@@ -279,6 +279,11 @@ bool train_prepare_set(const TrainPrepareParams *params, const char *const *path
     *counts = (TrainPrepareCounts){0};
     if (!train_vips_start(error))
         return FALSE;
+    if (g_file_test(params->out, G_FILE_TEST_IS_REGULAR) && !train_set_is(params->out)) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT,
+                    "%s is there already and is no set: it is left as it is", params->out);
+        return FALSE;
+    }
     prepare.writer = train_set_writer_new(params->out, error);
     if (!prepare.writer)
         return FALSE;

@@ -15,7 +15,7 @@
 
 // Seconds that mpirun gives ranks between asking them to end and ending them: time to finish a step
 // and to save.
-#define GRACE "120"
+#define GRACE "20"
 
 // What Open MPI, and MPICH and its kin, tell each process.
 static int launched_ranks(void)

@@ -187,6 +187,19 @@ static bool begin(Run *run, GError **error)
     return start_store(run, error);
 }
 
+static void warn_of_small_set(const Run *run)
+{
+    size_t n;
+    g_autofree uint32_t *held =
+        train_set_split(run->options->set, run->recipe->validation, true, &n);
+    if (n == 0)
+        fprintf(
+            stderr,
+            "colorizer train: no picture of the set is held back (data.validation is %g): there "
+            "will be no validation and no sheet; more pictures or a larger share bring them\n",
+            run->recipe->validation);
+}
+
 static bool set_up(Run *run, GError **error)
 {
     const TrainRunOptions *options = run->options;
@@ -233,6 +246,7 @@ static bool set_up(Run *run, GError **error)
         printf("%d ranks, %d of the %d pictures of a batch on each\n", options->ranks->n,
                train_batch_here(run->device, run->recipe), run->recipe->batch);
     fflush(stdout); // a log file shows at once that it has begun
+    warn_of_small_set(run);
     return true;
 }
 
@@ -286,23 +300,6 @@ static bool save(Run *run, GError **error)
 }
 
 // ---- alarms -------------------------------------------------------------------------------------
-
-static TrainWatchRules rules_of(const TrainRecipe *recipe)
-{
-    // Even logits: log 2, a quarter twice halved, and a margin of 1.
-    static const double guessing[TRAIN_N_GANS] = {
-        [TRAIN_GAN_BCE] = 0.693147, [TRAIN_GAN_LSGAN] = 0.25, [TRAIN_GAN_HINGE] = 1};
-    TrainGan gan = TRAIN_GAN_BCE;
-    train_gan_of(recipe->gan_loss, &gan);
-    return (TrainWatchRules){.grace = recipe->watch_grace,
-                             .patience = recipe->watch_patience,
-                             .not_finite = recipe->watch_not_finite,
-                             .deviations = recipe->watch_deviations,
-                             .critic = recipe->watch_critic,
-                             .collapse = recipe->watch_collapse,
-                             .runaway = recipe->watch_runaway,
-                             .guessing = guessing[gan]};
-}
 
 static TrainSigns signs_of(const Run *run, const TrainScalars *scalars)
 {
@@ -380,7 +377,7 @@ static bool roll_back(Run *run, TrainAlarm alarm, const char *what, GError **err
 // *alarm: the run went back.
 static bool watch_step(Run *run, const TrainScalars *scalars, bool *alarm, GError **error)
 {
-    TrainWatchRules rules = rules_of(run->recipe);
+    TrainWatchRules rules = train_watch_rules(run->recipe);
     TrainSigns signs = signs_of(run, scalars);
     TrainAlarm found =
         run->recipe->watch ? train_watch_step(&run->watch, &rules, &signs) : TRAIN_ALARM_NONE;
@@ -533,10 +530,21 @@ static bool turn(Run *run, bool *alarm, GError **error)
     return note_scalars(run, &scalars, error) && watch_step(run, &scalars, alarm, error);
 }
 
+// A training that goes on from weights is measured against them: best.safetensors may be they.
+static bool look_at_start(Run *run, GError **error)
+{
+    g_autofree char *weights = in_folder(run, "ema.safetensors");
+    return !run->recipe->start[0] || run->done > 0 || !is_first(run) ||
+           (train_weights_save(weights, run->store, run->options->recipe, 0, error) &&
+            examine(run, error));
+}
+
 static bool loop(Run *run, bool *stopped, GError **error)
 {
-    run->began = run->saved = now();
     int64_t end = end_of(run);
+    if (!look_at_start(run, error))
+        return false;
+    run->began = run->saved = now();
     const TrainRanks *ranks = run->options->ranks;
     bool stop = false;
     // One that was killed after its last checkpoint may not have looked at pictures yet.

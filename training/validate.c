@@ -43,7 +43,8 @@ static bool load(Look *look, const TrainRunOptions *options, size_t most, GError
     size_t all = MIN(n, (size_t)MAX_PICTURES);
     look->n = MIN(all, most);
     for (size_t i = 0; done && i < look->n; i++) {
-        TrainPicture picture = train_set_picture(options->set, held[i * n / all]);
+        size_t at = i * all / look->n; // a sheet alone shows what it shows at validations
+        TrainPicture picture = train_set_picture(options->set, held[at * n / all]);
         done = train_image_evaluation(picture.rgb, picture.width, picture.height, SIDE,
                                       &look->pictures[i], error);
     }
@@ -98,8 +99,9 @@ static bool draw(const Look *look, const TrainRunOptions *options, int64_t step,
     bool done = sheet != NULL;
     for (size_t i = 0; done && i < n; i++) {
         g_auto(TrainImage) grey = {0};
-        const TrainImage *rows[] = {&grey, &look->outputs[i], &look->pictures[i]};
-        done = train_image_grey(&look->pictures[i], &grey, error);
+        size_t at = i * look->n / n; // evenly, so that every kind of picture is there
+        const TrainImage *rows[] = {&grey, &look->outputs[at], &look->pictures[at]};
+        done = train_image_grey(&look->pictures[at], &grey, error);
         for (int row = 0; done && row < 3; row++)
             train_sheet_put(sheet, row, (int)i, rows[row]->rgb, rows[row]->width,
                             rows[row]->height);

@@ -7,6 +7,8 @@
 
 #include <jansson.h>
 
+#include "gan.h"
+
 #define LOSS_STEPS   200 // that means are taken over, about
 #define SPREAD_STEPS 20
 #define RATIO_STEPS  100
@@ -17,6 +19,23 @@
 void train_watch_init(TrainWatch *watch)
 {
     *watch = (TrainWatch){.rate_factor = 1, .critic_factor = 1};
+}
+
+TrainWatchRules train_watch_rules(const TrainRecipe *recipe)
+{
+    // Even logits: log 2, a quarter twice halved, and a margin of 1.
+    static const double guessing[TRAIN_N_GANS] = {
+        [TRAIN_GAN_BCE] = 0.693147, [TRAIN_GAN_LSGAN] = 0.25, [TRAIN_GAN_HINGE] = 1};
+    TrainGan gan = TRAIN_GAN_BCE;
+    train_gan_of(recipe->gan_loss, &gan);
+    return (TrainWatchRules){.grace = recipe->watch_grace,
+                             .patience = recipe->watch_patience,
+                             .not_finite = recipe->watch_not_finite,
+                             .deviations = recipe->watch_deviations,
+                             .critic = recipe->watch_critic,
+                             .collapse = recipe->watch_collapse,
+                             .runaway = recipe->watch_runaway,
+                             .guessing = guessing[gan]};
 }
 
 void train_watch_rest(TrainWatch *watch)

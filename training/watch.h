@@ -22,6 +22,8 @@
 
 #include <glib.h>
 
+#include "recipe.h"
+
 typedef enum {
     TRAIN_ALARM_NONE,
     TRAIN_ALARM_NOT_FINITE,
@@ -38,6 +40,7 @@ typedef struct {
     double deviations, critic, collapse, runaway; // 0: not watched
     double guessing;                              // the critic's loss where all its logits are even
 } TrainWatchRules;
+TrainWatchRules train_watch_rules(const TrainRecipe *recipe); // as its [watch] says
 
 // What one step shows.
 typedef struct {

@@ -284,7 +284,7 @@ def a_log_on_a_full_disk_is_told_once():
 
 def train_refuses_what_cannot_be():
     fail(1, "--resume", *train("one"))
-    fail(1, "recipe", *train("one", "--resume", "--set", "optimizer.rate=0.5"))
+    fail(1, "optimizer.rate was '0.001' and is '0.5'", *train("one", "--resume", "--set", "optimizer.rate=0.5"))
     fail(1, "checkpoint", *train("empty", "--resume"))
     fail(1, "batch", *train("r", "--set", "train.batch=0"))
     fail(1, "no key", *train("r", "--set", "train.bach=3"))
@@ -298,8 +298,30 @@ def train_refuses_what_cannot_be():
 
 
 def no_picture_held_back_is_no_error():
-    out = succeed(*train("all", "--set", "data.validation=0", "--set", "train.images=4"))
-    check("done" in out, out)
+    done = run(*train("all", "--set", "data.validation=0", "--set", "train.images=4"))
+    check(done.returncode == 0 and "done" in done.stdout, done.stdout)
+    check("no picture of the set is held back" in done.stderr, done.stderr)
+
+
+def training_from_weights_is_measured_against_them():
+    succeed(*train("on", "--set", "network.start=" + path("one/final.safetensors"), "--set", "data.validation=0.5",
+                   "--set", "train.images=4"))
+    steps = [line.split(b",")[0] for line in read("on/validation.csv").split()]
+    check(steps == [b"step", b"0", b"1"], steps)
+
+
+def evaluate_keeps_to_what_was_held_back():
+    out = succeed("evaluate", "--data", "a.set", "--weights", "one/final.safetensors", "--size", "32", "--held-back",
+                  "0.5", "--encoder", "none")
+    check(0 < int(out.split()[0]) < 10, out)
+    fail(1, "--held-back", "evaluate", "--data", "pictures", "--held-back", "0.5")
+    fail(2, "--held-back", "evaluate", "--data", "a.set", "--held-back", "0.7")
+
+
+def prepare_overwrites_sets_alone():
+    write("mine.txt", b"my notes")
+    fail(1, "mine.txt|no set", "prepare", "--out", "mine.txt", "pictures")
+    check(read("mine.txt") == b"my notes", "overwritten")
 
 
 def validation_shows_pictures():
@@ -564,7 +586,8 @@ CLAIMS = [help_is_given_everywhere, wrong_usage_is_exit_2, prepare_takes_colour_
           stopped_and_resumed_is_the_uninterrupted_run, killed_and_resumed_is_the_uninterrupted_run,
           stop_after_pauses_and_keeps_the_schedule, a_runs_own_recipe_resumes_it, damaged_checkpoints_are_told,
           full_disk_keeps_the_old_checkpoints, a_log_on_a_full_disk_is_told_once, train_refuses_what_cannot_be,
-          no_picture_held_back_is_no_error, validation_shows_pictures, apply_keeps_size_and_depth,
+          no_picture_held_back_is_no_error, training_from_weights_is_measured_against_them,
+          evaluate_keeps_to_what_was_held_back, prepare_overwrites_sets_alone, validation_shows_pictures, apply_keeps_size_and_depth,
           apply_keeps_stems_in_a_folder_and_goes_on, apply_overwrites_no_photograph_and_no_result,
           apply_refuses_bad_photographs, apply_refuses_bad_weights, apply_refuses_bad_settings,
           apply_refuses_unwritable_places, apply_follows_hints, evaluate_makes_table_json_and_sheet,

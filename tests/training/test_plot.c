@@ -54,6 +54,18 @@ static void curves_are_drawn_where_they_belong(void)
     g_assert_cmpint(height, ==, 250);
 }
 
+// Once a term of the loss that fell below zero was in the legend alone.
+static void numbers_below_zero_are_drawn_too(void)
+{
+    g_auto(Folder) folder = folder_new();
+    g_autoptr(GError) error = NULL;
+    int height;
+
+    g_assert_true(plot(&folder, "step,loss\n1,-0.09\n2,-0.1\n3,-0.12\n", &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(count(&folder, 0, 0, FIRST, &height), >, 200);
+}
+
 static void odd_logs_are_drawn_too(void)
 {
     static const char *const logs[] = {
@@ -95,6 +107,7 @@ int main(int argc, char **argv)
     g_test_set_nonfatal_assertions();
 #define ADD(name) g_test_add_func("/training/plot/" #name, name)
     ADD(curves_are_drawn_where_they_belong);
+    ADD(numbers_below_zero_are_drawn_too);
     ADD(odd_logs_are_drawn_too);
     ADD(no_log_is_an_error);
     return g_test_run();
