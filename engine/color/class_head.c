@@ -7,8 +7,6 @@
 
 #include <cz/memory.h>
 
-#define TEMPERATURE 0.38f
-
 // ---- squares ------------------------------------------------------------------------------------
 
 // The squares that sRGB reaches, row by row: a*/10, and the first and last b*/10.
@@ -118,28 +116,31 @@ static float distance(const float ab[2], const float other[2])
 // FALSE: a square nearby has more, or as much and comes before.
 static bool find_mode(const float *shares, const float (*centers)[2], int peak, CzClassMode *mode)
 {
-    float sum = 0, a = 0, b = 0;
+    float a = 0, b = 0;
     mode->share = 0;
     for (int i = 0; i < CZ_N_CLASSES; i++) {
         if (distance(centers[i], centers[peak]) >= CZ_CLASS_APART)
             continue;
         if (shares[i] > shares[peak] || (i < peak && shares[i] == shares[peak]))
             return false;
-        float annealed = powf(shares[i] / shares[peak], 1 / TEMPERATURE);
         mode->share += shares[i];
-        sum += annealed;
-        a += annealed * centers[i][0];
-        b += annealed * centers[i][1];
+        a += shares[i] * centers[i][0];
+        b += shares[i] * centers[i][1];
     }
-    mode->ab[0] = a / sum;
-    mode->ab[1] = b / sum;
+    mode->ab[0] = a / mode->share;
+    mode->ab[1] = b / mode->share;
     return true;
 }
 
+// Equal shares by color, so that any qsort gives the same.
 static int compare_modes(const void *a, const void *b)
 {
     const CzClassMode *x = a, *y = b;
-    return (x->share < y->share) - (x->share > y->share);
+    if (x->share != y->share)
+        return x->share < y->share ? 1 : -1;
+    if (x->ab[0] != y->ab[0])
+        return x->ab[0] < y->ab[0] ? -1 : 1;
+    return (x->ab[1] > y->ab[1]) - (x->ab[1] < y->ab[1]);
 }
 
 size_t cz_class_modes(const float *shares, float least, CzClassMode *modes, size_t n_max)

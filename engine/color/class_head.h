@@ -44,7 +44,6 @@ typedef struct {
 #define CZ_CLASS_APART 15.0f // units of a*b* that modes are apart, at least
 
 // Peaks of a mixture, the largest share first: squares that none nearer than CZ_CLASS_APART
-// surpasses. A mode's color is the annealed mean (the paper, section 2.3, T = 0.38) of the squares
-// as near, so that it lies between squares and yet is not dulled. least: share below which it is
-// none.
+// surpasses. A mode's color is the mean of the squares as near, and so may lie between squares.
+// least: the share below which it is none.
 size_t cz_class_modes(const float *shares, float least, CzClassMode *modes, size_t n_max);
