@@ -2,10 +2,12 @@
 // Hints: gain by kernel on pictures of a set, and the time of a dab on a photograph's field.
 //
 //   bench_hints SET WEIGHTS LIMIT < kernels   widths and noise (CzHintKernel), a line each
+//   bench_hints suggest SET WEIGHTS LIMIT     how near the truth comes what is suggested
 //   bench_hints time WEIGHTS                  cz_chroma_hint at 22 megapixels, 1 to 256 dabs
 //
 // Of SET only what training holds back for validation counts (share 0.02), so that widths are not
 // chosen on the sets that figures are reported for.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +141,32 @@ static void tune(Case *cases, size_t n)
     }
 }
 
+// ---- suggestions --------------------------------------------------------------------------------
+
+// As in the dialog, whose user takes the best of the first k.
+static void measure_suggestions(const Case *cases, size_t n)
+{
+    enum { MOST_SUGGESTED = 15 };
+    static const size_t firsts[] = {1, 2, 3, 5, 8, MOST_SUGGESTED};
+    double sums[MOST_SUGGESTED] = {0}, near[MOST_SUGGESTED] = {0};
+    for (size_t i = 0; i < n * MOST; i++) {
+        const CzDab *dab = &cases[i / MOST].dabs[i % MOST];
+        float ab[MOST_SUGGESTED][2], least = 1e9f;
+        size_t m = cz_chroma_suggest(cases[i / MOST].chroma, (double)dab->x, (double)dab->y, dab->l,
+                                     ab, MOST_SUGGESTED);
+        for (size_t k = 0; k < MOST_SUGGESTED; k++) {
+            if (k < m)
+                least = MIN(least, hypotf(ab[k][0] - dab->a, ab[k][1] - dab->b));
+            sums[k] += (double)least;
+            near[k] += least < 10;
+        }
+    }
+    printf("first k: distance of the best from the truth in a*b*, mean; share of those below 10\n");
+    for (size_t i = 0; i < G_N_ELEMENTS(firsts); i++)
+        printf("%2zu: %6.2f %6.3f\n", firsts[i], sums[firsts[i] - 1] / (double)(n * MOST),
+               near[firsts[i] - 1] / (double)(n * MOST));
+}
+
 // ---- time ---------------------------------------------------------------------------------------
 
 static bool read_pattern(void *user, int32_t y, int32_t n_rows, float *rgb, GError **error)
@@ -212,16 +240,20 @@ int main(int argc, char **argv)
 {
     GError *error = NULL;
     must(argc >= 3, NULL);
-    CzColorizer *colorizer = open_weights(argv[2]);
+    bool suggest = g_str_equal(argv[1], "suggest") && argc == 5;
+    CzColorizer *colorizer = open_weights(argv[2 + suggest]);
     if (g_str_equal(argv[1], "time")) {
         measure_time(colorizer);
     } else {
-        must(argc == 4 && train_vips_start(&error), error);
-        size_t limit = (size_t)atoi(argv[3]);
+        must(argc == 4 + suggest && train_vips_start(&error), error);
+        size_t limit = (size_t)atoi(argv[3 + suggest]);
         Case *cases = g_new0(Case, limit);
-        size_t n = load(argv[1], colorizer, limit, cases);
+        size_t n = load(argv[1 + suggest], colorizer, limit, cases);
         printf("%zu pictures\n", n);
-        tune(cases, n);
+        if (suggest)
+            measure_suggestions(cases, n);
+        else
+            tune(cases, n);
     }
     cz_colorizer_free(colorizer);
     return 0;
