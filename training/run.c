@@ -246,7 +246,8 @@ static bool set_up(Run *run, GError **error)
         printf("%d ranks, %d of the %d pictures of a batch on each\n", options->ranks->n,
                train_batch_here(run->device, run->recipe), run->recipe->batch);
     fflush(stdout); // a log file shows at once that it has begun
-    warn_of_small_set(run);
+    if (!options->resume)
+        warn_of_small_set(run);
     return true;
 }
 
