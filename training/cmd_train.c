@@ -112,11 +112,15 @@ static int train(const Arguments *arguments)
     return done ? TRAIN_OK : TRAIN_FAILED;
 }
 
-// words: of the command line, from "train" on.
+// words: of the command line, from "train" on. What is wrong with recipe or set is told here, once
+// and at once: ranks that fail keep mpirun waiting for them.
 static int launch(const Arguments *arguments, char **words)
 {
+    TrainRecipe recipe;
+    g_autoptr(TrainSet) set = NULL;
     GError *error = NULL;
-    train_ranks_launch(arguments->ranks, arguments->threads, words, &error);
+    if (open_all(arguments, &recipe, &set, &error))
+        train_ranks_launch(arguments->ranks, arguments->threads, words, &error);
     return train_cli_fail("train", &error);
 }
 
@@ -126,7 +130,7 @@ static const char about_ranks[] =
     "  mpirun -np N --hostfile HOSTS --bind-to core --map-by slot:PE=THREADS colorizer train ...\n"
     "train.batch is that of all ranks. mpirun refuses root, as in containers, without "
     "--allow-run-as-root; it gives ranks 1 s to save when it is stopped, more with --mca "
-    "odls_base_sigkill_timeout 120 (--ranks does both), and kill -USR1 of mpirun asks them "
+    "odls_base_sigkill_timeout 20 (--ranks does both), and kill -USR1 of mpirun asks them "
     "gently.\n";
 
 int train_command_train(int argc, char **argv)

@@ -153,6 +153,12 @@ def the_program_itself_knows_no_mpi():
     check("libmpi" not in linked and "libopen-rte" not in linked, linked)
 
 
+def what_the_launcher_sees_starts_no_ranks():
+    begun = time.monotonic()
+    cli.fail(1, "nowhere.set", *train("bad", "--ranks", "2", "--data", "nowhere.set"))
+    cli.check(time.monotonic() - begun < 5, "mpirun was waited for")
+
+
 def ranks_starts_mpirun_by_itself():
     process = subprocess.Popen([cli.PROGRAM, *train("launched", "--set", "train.images=4000"), "--ranks", "2"],
                                cwd=cli.work, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -161,7 +167,8 @@ def ranks_starts_mpirun_by_itself():
 
 
 SHORT_CLAIMS = [two_ranks_are_one_process_with_twice_the_batch, what_is_wrong_is_told_once,
-                without_the_module_it_says_so, the_program_itself_knows_no_mpi]
+                without_the_module_it_says_so, the_program_itself_knows_no_mpi,
+                what_the_launcher_sees_starts_no_ranks]
 LONG_CLAIMS = [two_ranks_are_one_process_with_twice_the_batch, a_run_goes_on_with_another_number_of_ranks,
                a_killed_rank_ends_all_and_the_checkpoint_resumes,
                asked_gently_all_ranks_stop_at_one_step_and_save, ranks_starts_mpirun_by_itself]
