@@ -119,8 +119,10 @@ static int launch(const Arguments *arguments, char **words)
     TrainRecipe recipe;
     g_autoptr(TrainSet) set = NULL;
     GError *error = NULL;
-    if (open_all(arguments, &recipe, &set, &error))
-        train_ranks_launch(arguments->ranks, arguments->threads, words, &error);
+    int status = TRAIN_FAILED;
+    if (open_all(arguments, &recipe, &set, &error) &&
+        train_ranks_launch(arguments->ranks, arguments->threads, words, &status, &error))
+        return status;
     return train_cli_fail("train", &error);
 }
 

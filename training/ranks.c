@@ -3,9 +3,13 @@
 #include "ranks.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <gmodule.h>
@@ -94,7 +98,52 @@ static void add_own_command(GPtrArray *command, char **argv)
     }
 }
 
-bool train_ranks_launch(int n, int n_threads, char **argv, GError **error)
+static volatile sig_atomic_t launcher; // mpirun's process; 0: none
+static volatile sig_atomic_t n_asked;
+
+// mpirun passes SIGUSR1 on at once; of SIGINT and SIGTERM ranks learn when it is too late to save.
+static void ask(int number)
+{
+    (void)number;
+    if (launcher > 0)
+        kill((pid_t)launcher, n_asked++ ? SIGTERM : SIGUSR1);
+}
+
+enum { NOT_STARTED = 127 };
+
+// In a process group of its own, so that Ctrl+C reaches it by way of ask() alone.
+static void become_launcher(char **words)
+{
+    int nothing = open("/dev/null", O_RDONLY);
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (nothing >= 0)
+        dup2(nothing, STDIN_FILENO);
+    execvp(words[0], words);
+    _exit(NOT_STARTED);
+}
+
+static bool run_launcher(char **words, int *status, GError **error)
+{
+    pid_t child = fork();
+    if (child == 0)
+        become_launcher(words);
+    launcher = child;
+    signal(SIGINT, ask);
+    signal(SIGTERM, ask);
+    int ended = 0;
+    while (child > 0 && waitpid(child, &ended, 0) < 0 && errno == EINTR)
+        continue;
+    launcher = 0;
+    *status = WIFEXITED(ended) ? WEXITSTATUS(ended) : 1;
+    if (child > 0 && *status != NOT_STARTED)
+        return true;
+    g_set_error(error, CZ_ERROR, CZ_ERROR_BACKEND, "--ranks needs mpirun (openmpi-bin): %s",
+                child < 0 ? g_strerror(errno) : "it cannot be started");
+    return false;
+}
+
+bool train_ranks_launch(int n, int n_threads, char **argv, int *status, GError **error)
 {
     g_autofree char *self = g_file_read_link("/proc/self/exe", error);
     if (!self)
@@ -119,10 +168,7 @@ bool train_ranks_launch(int n, int n_threads, char **argv, GError **error)
         g_setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", FALSE);
         g_setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", FALSE);
     }
-    execvp("mpirun", (char **)command->pdata);
-    g_set_error(error, CZ_ERROR, CZ_ERROR_BACKEND, "--ranks needs mpirun (openmpi-bin): %s",
-                g_strerror(errno));
-    return false;
+    return run_launcher((char **)command->pdata, status, error);
 }
 
 // ---- together -----------------------------------------------------------------------------------

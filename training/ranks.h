@@ -46,9 +46,10 @@ typedef const TrainRanks *(*TrainRanksQuery)(
 bool train_ranks_join(const TrainRanks **ranks, GError **error);
 void train_ranks_finish(const TrainRanks *ranks); // accepts NULL
 
-// Becomes mpirun with n ranks of this same command line (without --ranks), which then joins. Binds
-// each rank to its share of the cores. Returns only on failure. CZ_ERROR_BACKEND.
-bool train_ranks_launch(int n, int n_threads, char **argv, GError **error);
+// Runs mpirun with n ranks of this same command line (without --ranks), which then join, and waits
+// for it. Binds each rank to its share of the cores. SIGINT and SIGTERM ask the ranks to stop and
+// save, a second one ends them. status: mpirun's exit status. CZ_ERROR_BACKEND: it did not start.
+bool train_ranks_launch(int n, int n_threads, char **argv, int *status, GError **error);
 
 // Below, ranks may be NULL: alone.
 bool train_ranks_first(const TrainRanks *ranks); // the one that writes and speaks

@@ -37,7 +37,9 @@ bool train_sweep_read_score(const TrainSweepScore *score, const char *folder, in
                             double *value, GError **error)
 {
     g_autofree char *path = g_build_filename(folder, score->file, NULL), *text = NULL;
-    if (!g_file_get_contents(path, &text, NULL, NULL))
+    // A run that was cut off may have a file without a line: what it had was of after its
+    // checkpoint.
+    if (!g_file_get_contents(path, &text, NULL, NULL) || !*text)
         return false;
     g_auto(GStrv) rows = g_strsplit(text, "\n", -1);
     int step_at = find_column(rows[0] ? rows[0] : "", "step");
