@@ -143,10 +143,11 @@ def killed_and_resumed_is_the_uninterrupted_sweep():
 
 
 def two_sweeps_never_share_a_folder():
-    shutil.rmtree(path("cut"))
-    process = subprocess.Popen([cli.PROGRAM, *sweep("cut", *LONG)], stdout=subprocess.DEVNULL, cwd=cli.work)
+    endless = sweep("cut", *LONG, "--set", "train.images=100000")  # longer than anybody waits
+    shutil.rmtree(path("cut"), ignore_errors=True)
+    process = subprocess.Popen([cli.PROGRAM, *endless], stdout=subprocess.DEVNULL, cwd=cli.work)
     wait_until(lambda: children_of("cut"), "a child")
-    done = subprocess.run([cli.PROGRAM, *sweep("cut", *LONG)], stderr=subprocess.PIPE, text=True,
+    done = subprocess.run([cli.PROGRAM, *endless], stderr=subprocess.PIPE, text=True,
                           stdout=subprocess.DEVNULL, cwd=cli.work)
     process.send_signal(signal.SIGINT)
     process.wait()
