@@ -217,6 +217,37 @@ static void spread_of_the_truth_is_its_deviation(void)
     g_assert_cmpfloat(scalars.spread, >, 0);
 }
 
+// The seed threw its optimizer's moments away at every pruning (its ninth bug): here the next plan,
+// as where a critic joins, goes on with them.
+static void bug_09_moments_outlive_their_plan(void)
+{
+    TrainRecipe recipe = small_recipe();
+    g_auto(Bench) bench = {0};
+    Batch batch;
+    g_autoptr(GError) error = NULL;
+
+    recipe.gan = 0.1;
+    recipe.critic_width = 4;
+    recipe.critic_layers = 1;
+    make_batch(&batch, 1);
+    bench_start(&bench, &recipe);
+    g_autofree char *fresh = store_sum(bench.store, TRAIN_M);
+    for (int i = 0; i < 3; i++)
+        bench_run(&bench, &batch, i);
+    g_autofree char *m = store_sum(bench.store, TRAIN_M), *v = store_sum(bench.store, TRAIN_V);
+    g_assert_cmpstr(m, !=, fresh);
+    train_step_free(bench.step);
+    bench.step = train_step_new(bench.device, bench.store, &bench.recipe, true, &error);
+    g_assert_no_error(error);
+    g_autofree char *m_after = store_sum(bench.store, TRAIN_M),
+                    *v_after = store_sum(bench.store, TRAIN_V);
+    g_assert_cmpstr(m_after, ==, m);
+    g_assert_cmpstr(v_after, ==, v);
+    bench_run(&bench, &batch, 3);
+    g_autofree char *moved = store_sum(bench.store, TRAIN_M);
+    g_assert_cmpstr(moved, !=, m);
+}
+
 static void half_precision_is_near(void)
 {
     TrainScalars f32 = with_losses(1, 0, 0, false), bf16 = with_losses(1, 0, 0, true);
@@ -243,6 +274,7 @@ int main(int argc, char **argv)
     ADD(losses_add_up);
     ADD(chroma_of_the_truth_is_its_mean);
     ADD(spread_of_the_truth_is_its_deviation);
+    ADD(bug_09_moments_outlive_their_plan);
     ADD(half_precision_is_near);
     return g_test_run();
 }
