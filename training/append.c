@@ -11,6 +11,7 @@
 
 #include <cz/error.h>
 #include <cz/memory.h>
+#include <cz/model.h>
 
 // Bytes of the first n lines, and how many lines there are, n at most. Half a line is none.
 static int64_t measure(int fd, int64_t limit, int64_t n, int64_t *lines)
@@ -61,25 +62,11 @@ void train_append_close(TrainAppend *file)
     file->fd = -1;
 }
 
-static bool write_all(int fd, const char *data, size_t n_bytes)
-{
-    while (n_bytes > 0) {
-        ssize_t n = cz_fault(CZ_FAULT_FILE) ? (errno = ENOSPC, -1) : write(fd, data, n_bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        data += n;
-        n_bytes -= (size_t)n;
-    }
-    return true;
-}
-
 bool train_append(TrainAppend *file, const void *data, size_t n_bytes)
 {
     if (!file->path || file->fd < 0)
         return false;
-    if (!write_all(file->fd, data, n_bytes)) {
+    if (!cz_file_write(file->fd, data, n_bytes)) {
         if (!file->told)
             fprintf(stderr,
                     "colorizer train: cannot write %s: %s; the training goes on without it\n",

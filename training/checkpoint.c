@@ -121,6 +121,15 @@ static bool means_the_same(const CzModelFile *file, const char *hash)
     return g_str_equal(found, hash);
 }
 
+// As the hash has it: of a path the file's name alone counts. Both may be NULL.
+static bool same_value(const char *a, const char *b)
+{
+    if (!a || !b || !g_path_is_absolute(a) || !g_path_is_absolute(b))
+        return g_strcmp0(a, b) == 0;
+    g_autofree char *name = g_path_get_basename(a), *other = g_path_get_basename(b);
+    return g_str_equal(name, other);
+}
+
 // The first key that decides what is learned and differs, in words; the caller frees.
 static char *difference(const CzModelFile *file, const TrainRecipe *recipe)
 {
@@ -137,7 +146,7 @@ static char *difference(const CzModelFile *file, const TrainRecipe *recipe)
             continue;
         g_autofree char *was = g_key_file_get_string(there, section, key, NULL),
                         *is = g_key_file_get_string(here, section, key, NULL);
-        if (was && g_strcmp0(was, is) != 0)
+        if (was && !same_value(was, is))
             return g_strdup_printf("%s.%s was '%s' and is '%s'", section, key, was, is);
     }
     return g_strdup("its own is not told");

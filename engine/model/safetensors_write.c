@@ -136,15 +136,16 @@ bool cz_model_writer_commit(CzModelWriter *writer, const char *path, GError **er
 
 // ---- files --------------------------------------------------------------------------------------
 
-static bool write_all(int fd, const char *data, size_t n_bytes)
+bool cz_file_write(int fd, const void *data, size_t n_bytes)
 {
+    const char *at = data;
     while (n_bytes > 0) {
-        ssize_t n = cz_fault(CZ_FAULT_FILE) ? (errno = ENOSPC, -1) : write(fd, data, n_bytes);
+        ssize_t n = cz_fault(CZ_FAULT_FILE) ? (errno = ENOSPC, -1) : write(fd, at, n_bytes);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             return false;
-        data += n;
+        at += n;
         n_bytes -= (size_t)n;
     }
     return true;
@@ -165,7 +166,7 @@ static void sync_folder(const char *path)
 static bool write_pieces(int fd, const Piece *pieces, size_t n_pieces)
 {
     for (size_t i = 0; i < n_pieces; i++)
-        if (!write_all(fd, pieces[i].data, pieces[i].n_bytes))
+        if (!cz_file_write(fd, pieces[i].data, pieces[i].n_bytes))
             return false;
     return !cz_fault(CZ_FAULT_FILE) ? fsync(fd) == 0 : (errno = EIO, false);
 }

@@ -131,9 +131,14 @@ static float *random_data(const CzNode *node, GError **error)
     const float deviation = 1.0f / sqrtf((float)(n / (size_t)node->shape.n));
     for (size_t i = 0; i < n; i++)
         data[i] = cz_rng_normal(&rng) * deviation;
-    if (g_str_has_prefix(node->name, "v.") || strcmp(node->name, "rates") == 0)
+    if (g_str_has_prefix(node->name, "v."))
         for (size_t i = 0; i < n; i++)
             data[i] = 1e-4f + fabsf(data[i]) * 1e-3f;
+    // As in the middle of a training: weights that run away close the gate, and updates cost
+    // nothing.
+    static const float rates[4] = {1e-6f, 1, 1, 0.999f};
+    if (strcmp(node->name, "rates") == 0)
+        memcpy(data, rates, sizeof rates);
     return data;
 }
 

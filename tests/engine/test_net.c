@@ -77,7 +77,8 @@ static void check_gradients(CzGraph *graph, CzValue y, const CzValue *wrt, size_
         check_direction(interpreter, wrt[i], outputs[i], loss, cz_graph_of(graph, wrt[i])->name);
 }
 
-static void gradients_pass_through_batch_norm(void)
+static void check_norm(CzValue (*norm)(CzNet *net, CzValue src, const char *name),
+                       int32_t n_averages)
 {
     g_autoptr(CzGraph) graph = cz_graph_new();
     CzNet net;
@@ -85,28 +86,22 @@ static void gradients_pass_through_batch_norm(void)
     const CzGeneratorUse use = {.train = true};
     CzValue x = cz_input(graph, "x", cz_shape(3, 5, 4, 3));
     cz_net_init(&net, graph, &use);
-    CzValue y = cz_net_batch_norm(&net, x, "a");
+    CzValue y = norm(&net, x, "a");
     cz_net_finish(&net, &output);
-    g_assert_cmpint(output.n_averages, ==, 2);
+    g_assert_cmpint(output.n_averages, ==, n_averages);
     cz_generator_clear(&output);
     const CzValue wrt[] = {x, find_param(graph, "a.norm.scale"), find_param(graph, "a.norm.shift")};
     check_gradients(graph, y, wrt, G_N_ELEMENTS(wrt));
 }
 
+static void gradients_pass_through_batch_norm(void)
+{
+    check_norm(cz_net_batch_norm, 2);
+}
+
 static void gradients_pass_through_instance_norm(void)
 {
-    g_autoptr(CzGraph) graph = cz_graph_new();
-    CzNet net;
-    CzGeneratorOutput output = {0};
-    const CzGeneratorUse use = {.train = true};
-    CzValue x = cz_input(graph, "x", cz_shape(3, 5, 4, 3));
-    cz_net_init(&net, graph, &use);
-    CzValue y = cz_net_instance_norm(&net, x, "a");
-    cz_net_finish(&net, &output);
-    g_assert_cmpint(output.n_averages, ==, 0);
-    cz_generator_clear(&output);
-    const CzValue wrt[] = {x, find_param(graph, "a.norm.scale"), find_param(graph, "a.norm.shift")};
-    check_gradients(graph, y, wrt, G_N_ELEMENTS(wrt));
+    check_norm(cz_net_instance_norm, 0);
 }
 
 static void gradients_pass_through_attention(void)

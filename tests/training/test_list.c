@@ -2,6 +2,9 @@
 // Pictures by name: in which order they are visited, out of what, and which are passed over.
 #include "archives.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cz/error.h>
 #include <cz/memory.h>
 
@@ -161,6 +164,25 @@ static void pictures_that_cannot_be_had_go_by_with_a_problem(void)
 
 // ---- pairs --------------------------------------------------------------------------------------
 
+// root reads all folders, so that the visit is somebody else's.
+static void a_closed_folder_stops_no_other(void)
+{
+    g_auto(Bench) bench = bench_new();
+    g_autofree char *closed = folder_file(&bench.folder, "b");
+    bool root = geteuid() == 0;
+
+    put(&bench, "a/1.jpg", "1");
+    put(&bench, "b/2.jpg", "2");
+    put(&bench, "c/3.jpg", "3");
+    g_assert_cmpint(chmod(bench.folder.path, 0755) | chmod(closed, 0), ==, 0);
+    g_assert_true(!root || seteuid(65534) == 0);
+    expect_seen(&bench, NAMES(""), "/a/1.jpg=1 /b? /c/3.jpg=3 ");
+    g_assert_false(visit(&bench, NAMES("b"))); // one that was asked for by name
+    g_assert_error(bench.error, CZ_ERROR, CZ_ERROR_IO);
+    g_assert_true(!root || seteuid(0) == 0);
+    g_assert_cmpint(chmod(closed, 0755), ==, 0);
+}
+
 static void grey_halves_of_pairs_are_passed_over(void)
 {
     g_auto(Bench) bench = bench_new();
@@ -222,6 +244,7 @@ int main(int argc, char **argv)
     ADD(archives_are_read_however_packed);
     ADD(broken_archives_are_errors);
     ADD(pictures_that_cannot_be_had_go_by_with_a_problem);
+    ADD(a_closed_folder_stops_no_other);
     ADD(grey_halves_of_pairs_are_passed_over);
     ADD(pairs_lie_deeper_and_are_spelled_otherwise);
     ADD(a_gray_folder_alone_is_a_folder);

@@ -54,5 +54,7 @@ bool cz_model_writer_commit(CzModelWriter *writer, const char *path, GError **er
 
 // Any bytes to a file, atomically as above (recipes, reports, states). CZ_ERROR_IO.
 bool cz_file_replace(const char *path, const void *data, size_t n_bytes, GError **error);
+// All of the bytes to an open file, where it stands. FALSE with errno: some may be written.
+bool cz_file_write(int fd, const void *data, size_t n_bytes);
 
 G_END_DECLS
