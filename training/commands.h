@@ -5,6 +5,7 @@
 int train_command_train(int argc, char **argv);
 int train_command_evaluate(int argc, char **argv);
 int train_command_apply(int argc, char **argv);
+int train_command_average(int argc, char **argv);
 int train_command_hints(int argc, char **argv);
 int train_command_inspect(int argc, char **argv);
 int train_command_sweep(int argc, char **argv);

@@ -20,6 +20,7 @@ static const Command commands[] = {
     {"prepare", "make a set of photographs to train with", train_prepare},
     {"train", "train a generator on a set", train_command_train},
     {"sweep", "try many variants of a recipe, and rank them", train_command_sweep},
+    {"average", "the mean of several weights of one network", train_command_average},
     {"hints", "learn how hints spread with the weights of a generator", train_command_hints},
     {"apply", "colorize photographs, files to files", train_command_apply},
     {"evaluate", "compare weights on pictures whose colours are known", train_command_evaluate},

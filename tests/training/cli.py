@@ -17,7 +17,7 @@ import zlib
 ROOT = os.environ["COLORIZE_SOURCE_ROOT"]
 PROGRAM = os.path.join(os.environ["COLORIZE_BUILD_ROOT"], "training", "colorizer")
 SMOKE = os.path.join(ROOT, "training", "recipes", "smoke.conf")
-COMMANDS = ["prepare", "train", "sweep", "hints", "apply", "evaluate", "inspect"]
+COMMANDS = ["prepare", "train", "sweep", "average", "hints", "apply", "evaluate", "inspect"]
 # Twelve steps with a checkpoint after each, so that a run can be cut off anywhere.
 SHORT = ["--set", "train.images=48", "--set", "run.log-every=1", "--set", "run.validate-every=6"]
 TIMEOUT = 120
@@ -502,6 +502,52 @@ def hints_are_learned_beside_the_network():
     fail(1, "nowhere", *learn("one/final.safetensors", "nowhere/no.safetensors"))
 
 
+def tensors_of(name):
+    """{name: list of floats} of a safetensors file in F16 or F32."""
+    raw = read(name)
+    size = struct.unpack("<Q", raw[:8])[0]
+    header = json.loads(raw[8:8 + size])
+    header.pop("__metadata__", None)
+    codes = {"F16": "e", "F32": "f"}
+    values = {}
+    for key, tensor in header.items():
+        first, last = tensor["data_offsets"]
+        code = codes[tensor["dtype"]]
+        data = raw[8 + size + first:8 + size + last]
+        values[key] = struct.unpack("<%d%s" % (len(data) // struct.calcsize(code), code), data)
+    return values
+
+
+def average_is_the_mean_of_each_number():
+    first, second = tensors_of("one/final.safetensors"), tensors_of("half/final.safetensors")
+    succeed("average", "--weights", "one/final.safetensors", "--weights", "half/final.safetensors", "--strength", "1.5",
+            "--title", "a mean", "--out", "mean.safetensors")
+    mean = tensors_of("mean.safetensors")
+    check(sorted(mean) == sorted(first), "the same tensors")
+    worst = 0
+    for name, values in mean.items():
+        factor = 1.5 if name.startswith("head.") else 1
+        for value, a, b in zip(values, first[name], second[name]):
+            expected = factor * (a + b) / 2
+            worst = max(worst, abs(value - expected) / (abs(expected) / 1024 + 1e-6))
+    check(worst <= 1, "each number is rounded once", worst)
+    check(first != second, "the two differ")
+    said = succeed("inspect", "mean.safetensors")
+    check("a mean" in said and "color times 1.5" in said, said)
+    succeed("apply", "--weights", "mean.safetensors", "-o", "mean.png", "photo.png")
+    succeed("average", "--weights", "learned.safetensors", "--out", "bare.safetensors")
+    check(not any(name.startswith("hint.") for name in tensors_of("bare.safetensors")), "hints are left out")
+
+
+def average_refuses_what_does_not_fit():
+    fail(2, "--weights", "average", "--out", "no.safetensors")
+    fail(2, "--strength", "average", "--weights", "one/final.safetensors", "--out", "no.safetensors", "--strength", "9")
+    fail(1, "nowhere", "average", "--weights", "nowhere", "--out", "no.safetensors")
+    fail(1, "expected", "average", "--weights", "one/final.safetensors", "--weights",
+         os.path.join(ROOT, "weights", "photo.safetensors"), "--out", "no.safetensors")
+    check(not os.path.exists(path("no.safetensors")), "nothing is written")
+
+
 def apply_keeps_stems_in_a_folder_and_goes_on():
     os.mkdir(path("folder"))
     write("b.c.png", png(20, 30, grey))
@@ -592,7 +638,7 @@ CLAIMS = [help_is_given_everywhere, wrong_usage_is_exit_2, prepare_takes_colour_
           apply_refuses_bad_photographs, apply_refuses_bad_weights, apply_refuses_bad_settings,
           apply_refuses_unwritable_places, apply_follows_hints, evaluate_makes_table_json_and_sheet,
           evaluate_draws_frontier_strengths_and_hint_curve, evaluate_refuses_what_it_cannot_read,
-          hints_are_learned_beside_the_network,
+          hints_are_learned_beside_the_network, average_is_the_mean_of_each_number, average_refuses_what_does_not_fit,
           inspect_tells_what_a_file_holds]
 
 
