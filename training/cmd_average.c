@@ -127,7 +127,13 @@ static void add_metadata(const Average *average, CzModelWriter *writer)
             cz_model_writer_meta(writer, *key, cz_model_file_meta(last, *key));
     for (guint i = 0; i < average->files->len; i++) {
         const char *hash = cz_model_file_meta(file_at(average, i), "colorize.recipe_hash");
-        g_string_append_printf(made, "%s%s", i ? ", " : "mean of recipes ", hash ? hash : "?");
+        const char *before = cz_model_file_meta(file_at(average, i), "colorize.average");
+        g_string_append_printf(made, "%s%s", i ? ", " : "mean of ", before ? "(" : "");
+        g_string_append_printf(made, "%s%s",
+                               before ? before
+                               : hash ? hash
+                                      : "?",
+                               before ? ")" : "");
     }
     g_string_append_printf(made, "; color times %g", average->a->strength);
     cz_model_writer_meta(writer, "colorize.average", made->str);
