@@ -265,7 +265,7 @@ static void run_and_compare(const Network *net, const CzNode *node, const CzView
 static bool may_lie_in(const Network *net, const CzNode *node, int32_t index)
 {
     const CzNode *src = net->nodes[node->src[index]];
-    return node->op_class->in_place >> index & 1 && cz_shape_equal(src->shape, node->shape) &&
+    return index < 32 && node->op_class->in_place >> index & 1 && cz_shape_equal(src->shape, node->shape) &&
            src->dtype == node->dtype && src->op != CZ_OP_PARAM;
 }
 

@@ -90,6 +90,7 @@ typedef struct {
     int32_t n, src_c, src_h, src_w, dst_c, dst_h, dst_w;
     int32_t filter_h, filter_w, in_group, out_group;
     int32_t stride, dilation, pad_top, pad_left;
+    int32_t width; // KERNEL_WIDTH: channels a thread makes of a depthwise convolution; or 1
     int32_t activation;
     float slope;
     uint64_t chunk; // group_grad_filter: places that a block sums
@@ -130,6 +131,7 @@ typedef struct {
     uint64_t src, dst;
     int32_t n, c, src_h, src_w, dst_h, dst_w;
     int32_t pool;
+    int32_t width; // channels a thread makes: KERNEL_WIDTH, or 1
 } ResizeArgs;
 
 typedef struct {

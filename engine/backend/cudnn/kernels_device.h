@@ -20,10 +20,11 @@ struct f16 {
     uint16_t bits;
 };
 
-// A thread's four elements as one access.
-template <class T> struct alignas(KERNEL_WIDTH * sizeof(T)) Four {
-    T e[KERNEL_WIDTH];
+// A thread's neighbouring elements as one access.
+template <class T, int WIDTH> struct alignas(WIDTH * sizeof(T)) Some {
+    T e[WIDTH];
 };
+template <class T> using Four = Some<T, KERNEL_WIDTH>;
 
 // Device memory of the driver. The compiler is told that it is not shared memory.
 template <class T> DEVICE T *global(uint64_t address)

@@ -39,12 +39,22 @@ DEVICE uint64_t row_start(int32_t n, int32_t y, int32_t h, int32_t w)
     return ((uint64_t)n * h + y) * w;
 }
 
-template <class T> DEVICE float window_sum(const ConvArgs &a, Element at)
+// sums of KERNEL_WIDTH neighbouring channels += src * filter: depthwise, where every channel has
+// its own filter and no other.
+template <class T> DEVICE void add_products(float *sums, const T *src, const T *filter)
+{
+    Four<T> x = *(const Four<T> *)src, factor = *(const Four<T> *)filter;
+#pragma unroll
+    for (int k = 0; k < KERNEL_WIDTH; k++)
+        sums[k] += widen(x.e[k]) * widen(factor.e[k]);
+}
+
+// Sums over the window of one output, or of KERNEL_WIDTH neighbours.
+template <class T, int WIDTH> DEVICE void window_sums(const ConvArgs &a, Element at, float *sums)
 {
     const T *src = global<const T>(a.src), *filter = global<const T>(a.filter);
     int32_t first = at.c / a.out_group * a.in_group;
     int32_t top = at.h * a.stride - a.pad_top, left = at.w * a.stride - a.pad_left;
-    float sum = 0;
     for (int32_t ky = 0; ky < a.filter_h; ky++) {
         int32_t y = top + ky * a.dilation;
         if (y < 0 || y >= a.src_h)
@@ -56,26 +66,44 @@ template <class T> DEVICE float window_sum(const ConvArgs &a, Element at)
             const T *from = src + (row_start(at.n, y, a.src_h, a.src_w) + x) * a.src_c + first;
             const T *factor =
                 filter + (uint64_t)(ky * a.filter_w + kx) * a.in_group * a.dst_c + at.c;
+            if (WIDTH > 1) {
+                add_products(sums, from, factor);
+                continue;
+            }
 #pragma unroll 1
             for (int32_t i = 0; i < a.in_group; i++)
-                sum += widen(from[i]) * widen(factor[(uint64_t)i * a.dst_c]);
+                sums[0] += widen(from[i]) * widen(factor[(uint64_t)i * a.dst_c]);
         }
     }
-    return sum;
+}
+
+template <class T, int WIDTH> DEVICE void group_conv_of(const ConvArgs &a)
+{
+    uint64_t n = row_start(a.n, 0, a.dst_h, a.dst_w) * (a.dst_c / WIDTH);
+    for (uint64_t i = first_index(); i < n; i += index_step()) {
+        Element at = element_at(i, a.dst_c / WIDTH, a.dst_h, a.dst_w);
+        float sums[WIDTH] = {0};
+        Some<T, WIDTH> dst = {};
+        at.c *= WIDTH;
+        window_sums<T, WIDTH>(a, at, sums);
+        if (a.residual)
+            dst = global<const Some<T, WIDTH>>(a.residual)[i];
+#pragma unroll
+        for (int k = 0; k < WIDTH; k++) {
+            float bias = a.bias ? global<const float>(a.bias)[at.c + k] : 0;
+            float sum = sums[k] + bias + (a.residual ? widen(dst.e[k]) : 0);
+            dst.e[k] = narrow<T>(activate(a.activation, sum, a.slope));
+        }
+        global<Some<T, WIDTH>>(a.dst)[i] = dst;
+    }
 }
 
 template <class T> DEVICE void group_conv(const ConvArgs &a)
 {
-    uint64_t n = row_start(a.n, 0, a.dst_h, a.dst_w) * a.dst_c;
-    for (uint64_t i = first_index(); i < n; i += index_step()) {
-        Element at = element_at(i, a.dst_c, a.dst_h, a.dst_w);
-        float sum = window_sum<T>(a, at);
-        if (a.bias)
-            sum += global<const float>(a.bias)[at.c];
-        if (a.residual)
-            sum += widen(global<const T>(a.residual)[i]);
-        global<T>(a.dst)[i] = narrow<T>(activate(a.activation, sum, a.slope));
-    }
+    if (a.width > 1)
+        group_conv_of<T, KERNEL_WIDTH>(a);
+    else
+        group_conv_of<T, 1>(a);
 }
 
 KERNELS_OF(group_conv, ConvArgs)
@@ -89,12 +117,11 @@ DEVICE bool reaches(int32_t x, int32_t pad, int32_t tap, const ConvArgs &a, int3
     return scaled >= 0 && *at * a.stride == scaled && *at < size;
 }
 
-// d_src: every output of the group that this source reaches.
-template <class T> DEVICE float source_sum(const ConvArgs &a, Element at)
+// d_src: every output of the group that this source, or KERNEL_WIDTH neighbours, reach.
+template <class T, int WIDTH> DEVICE void source_sums(const ConvArgs &a, Element at, float *sums)
 {
     const T *d_dst = global<const T>(a.dst), *filter = global<const T>(a.filter);
     int32_t first = at.c / a.in_group * a.out_group, in = at.c % a.in_group;
-    float sum = 0;
     for (int32_t ky = 0; ky < a.filter_h; ky++) {
         int32_t y, x;
         if (!reaches(at.h, a.pad_top, ky, a, a.dst_h, &y))
@@ -105,21 +132,39 @@ template <class T> DEVICE float source_sum(const ConvArgs &a, Element at)
             const T *from = d_dst + (row_start(at.n, y, a.dst_h, a.dst_w) + x) * a.dst_c + first;
             uint64_t place = (uint64_t)(ky * a.filter_w + kx) * a.in_group + in;
             const T *factor = filter + place * a.dst_c + first;
+            if (WIDTH > 1) {
+                add_products(sums, from, factor);
+                continue;
+            }
 #pragma unroll 1
             for (int32_t o = 0; o < a.out_group; o++)
-                sum += widen(from[o]) * widen(factor[o]);
+                sums[0] += widen(from[o]) * widen(factor[o]);
         }
     }
-    return sum;
+}
+
+template <class T, int WIDTH> DEVICE void group_grad_src_of(const ConvArgs &a)
+{
+    uint64_t n = row_start(a.n, 0, a.src_h, a.src_w) * (a.src_c / WIDTH);
+    for (uint64_t i = first_index(); i < n; i += index_step()) {
+        Element at = element_at(i, a.src_c / WIDTH, a.src_h, a.src_w);
+        float sums[WIDTH] = {0};
+        Some<T, WIDTH> d_src;
+        at.c *= WIDTH;
+        source_sums<T, WIDTH>(a, at, sums);
+#pragma unroll
+        for (int k = 0; k < WIDTH; k++)
+            d_src.e[k] = narrow<T>(sums[k]);
+        global<Some<T, WIDTH>>(a.src)[i] = d_src;
+    }
 }
 
 template <class T> DEVICE void group_grad_src(const ConvArgs &a)
 {
-    uint64_t n = row_start(a.n, 0, a.src_h, a.src_w) * a.src_c;
-    for (uint64_t i = first_index(); i < n; i += index_step()) {
-        Element at = element_at(i, a.src_c, a.src_h, a.src_w);
-        global<T>(a.src)[i] = narrow<T>(source_sum<T>(a, at));
-    }
+    if (a.width > 1)
+        group_grad_src_of<T, KERNEL_WIDTH>(a);
+    else
+        group_grad_src_of<T, 1>(a);
 }
 
 KERNELS_OF(group_grad_src, ConvArgs)

@@ -9,26 +9,54 @@ struct MapElement {
     int32_t n, c, h, w;
 };
 
-DEVICE MapElement map_element(uint64_t i, const ResizeArgs &a)
+// Of dst, i in units of WIDTH channels.
+template <int WIDTH> DEVICE MapElement map_element(uint64_t i, const ResizeArgs &a)
 {
     MapElement at;
-    at.c = (int32_t)split(&i, a.c);
+    at.c = (int32_t)split(&i, a.c / WIDTH) * WIDTH;
     at.w = (int32_t)split(&i, a.dst_w);
     at.h = (int32_t)split(&i, a.dst_h);
     at.n = (int32_t)i;
     return at;
 }
 
-DEVICE uint64_t map_size(const ResizeArgs &a)
+template <int WIDTH> DEVICE uint64_t map_size(const ResizeArgs &a)
 {
-    return (uint64_t)a.n * a.dst_h * a.dst_w * a.c;
+    return (uint64_t)a.n * a.dst_h * a.dst_w * (a.c / WIDTH);
 }
 
-template <class T> DEVICE float map_load(const ResizeArgs &a, MapElement at, int32_t y, int32_t x)
+// sums += weight * src at (y, x)
+template <class T, int WIDTH>
+DEVICE void map_add(float *sums, float weight, const ResizeArgs &a, MapElement at, int32_t y,
+                    int32_t x)
 {
     uint64_t place = ((uint64_t)at.n * a.src_h + y) * a.src_w + x;
-    return widen(global<const T>(a.src)[place * a.c + at.c]);
+    const T *src = global<const T>(a.src) + place * a.c + at.c;
+    Some<T, WIDTH> some = *(const Some<T, WIDTH> *)src;
+#pragma unroll
+    for (int k = 0; k < WIDTH; k++)
+        sums[k] += weight * widen(some.e[k]);
 }
+
+template <class T, int WIDTH> DEVICE void map_store(const ResizeArgs &a, uint64_t i, float *sums)
+{
+    Some<T, WIDTH> some;
+#pragma unroll
+    for (int k = 0; k < WIDTH; k++)
+        some.e[k] = narrow<T>(sums[k]);
+    global<Some<T, WIDTH>>(a.dst)[i] = some;
+}
+
+// A kernel of name_of<T, WIDTH>().
+#define MAP_KERNELS(name)                                    \
+    template <class T> DEVICE void name(const ResizeArgs &a) \
+    {                                                        \
+        if (a.width > 1)                                     \
+            name##_of<T, KERNEL_WIDTH>(a);                   \
+        else                                                 \
+            name##_of<T, 1>(a);                              \
+    }                                                        \
+    KERNELS_OF(name, ResizeArgs)
 
 // ---- resize -------------------------------------------------------------------------------------
 
@@ -53,20 +81,24 @@ DEVICE Between between(int32_t dst, int32_t n_dst, int32_t n_src)
     return Between{first, first + 1 < n_src ? first + 1 : first, (float)rest / (2 * (float)n_dst)};
 }
 
-template <class T> DEVICE void resize(const ResizeArgs &a)
+template <class T, int WIDTH> DEVICE void resize_of(const ResizeArgs &a)
 {
-    for (uint64_t i = first_index(); i < map_size(a); i += index_step()) {
-        MapElement at = map_element(i, a);
+    for (uint64_t i = first_index(); i < map_size<WIDTH>(a); i += index_step()) {
+        MapElement at = map_element<WIDTH>(i, a);
         Between y = between(at.h, a.dst_h, a.src_h), x = between(at.w, a.dst_w, a.src_w);
-        float upper = (1 - x.weight) * map_load<T>(a, at, y.first, x.first) +
-                      x.weight * map_load<T>(a, at, y.first, x.second);
-        float lower = (1 - x.weight) * map_load<T>(a, at, y.second, x.first) +
-                      x.weight * map_load<T>(a, at, y.second, x.second);
-        global<T>(a.dst)[i] = narrow<T>((1 - y.weight) * upper + y.weight * lower);
+        float upper[WIDTH] = {0}, lower[WIDTH] = {0};
+        map_add<T, WIDTH>(upper, 1 - x.weight, a, at, y.first, x.first);
+        map_add<T, WIDTH>(upper, x.weight, a, at, y.first, x.second);
+        map_add<T, WIDTH>(lower, 1 - x.weight, a, at, y.second, x.first);
+        map_add<T, WIDTH>(lower, x.weight, a, at, y.second, x.second);
+#pragma unroll
+        for (int k = 0; k < WIDTH; k++)
+            upper[k] = (1 - y.weight) * upper[k] + y.weight * lower[k];
+        map_store<T, WIDTH>(a, i, upper);
     }
 }
 
-KERNELS_OF(resize, ResizeArgs)
+MAP_KERNELS(resize)
 
 // How much of source src the target sees: 1 at its place, falling to 0 at the next.
 DEVICE float seen(int32_t src, int32_t n_src, int32_t dst, int32_t n_dst)
@@ -94,12 +126,12 @@ DEVICE Range seen_by(int32_t src, int32_t n_src, int32_t n_dst)
 }
 
 // a.src: the gradient of resize's output; a.dst: that of its source.
-template <class T> DEVICE void resize_grad(const ResizeArgs &a)
+template <class T, int WIDTH> DEVICE void resize_grad_of(const ResizeArgs &a)
 {
-    for (uint64_t i = first_index(); i < map_size(a); i += index_step()) {
-        MapElement at = map_element(i, a);
+    for (uint64_t i = first_index(); i < map_size<WIDTH>(a); i += index_step()) {
+        MapElement at = map_element<WIDTH>(i, a);
         Range rows = seen_by(at.h, a.dst_h, a.src_h), columns = seen_by(at.w, a.dst_w, a.src_w);
-        float sum = 0;
+        float sums[WIDTH] = {0};
 #pragma unroll 1
         for (int32_t y = rows.first; y <= rows.last; y++) {
             float row_weight = seen(at.h, a.dst_h, y, a.src_h);
@@ -107,39 +139,44 @@ template <class T> DEVICE void resize_grad(const ResizeArgs &a)
             for (int32_t x = columns.first; x <= columns.last; x++) {
                 float weight = row_weight * seen(at.w, a.dst_w, x, a.src_w);
                 if (weight != 0)
-                    sum += weight * map_load<T>(a, at, y, x);
+                    map_add<T, WIDTH>(sums, weight, a, at, y, x);
             }
         }
-        global<T>(a.dst)[i] = narrow<T>(sum);
+        map_store<T, WIDTH>(a, i, sums);
     }
 }
 
-KERNELS_OF(resize_grad, ResizeArgs)
+MAP_KERNELS(resize_grad)
 
 // ---- pool ---------------------------------------------------------------------------------------
 
-template <class T> DEVICE void pool(const ResizeArgs &a)
+template <class T, int WIDTH> DEVICE void pool_of(const ResizeArgs &a)
 {
-    for (uint64_t i = first_index(); i < map_size(a); i += index_step()) {
-        MapElement at = map_element(i, a);
-        float sum = 0;
+    for (uint64_t i = first_index(); i < map_size<WIDTH>(a); i += index_step()) {
+        MapElement at = map_element<WIDTH>(i, a);
+        float sums[WIDTH] = {0};
         for (int32_t y = at.h * a.pool; y < (at.h + 1) * a.pool; y++)
+#pragma unroll 1
             for (int32_t x = at.w * a.pool; x < (at.w + 1) * a.pool; x++)
-                sum += map_load<T>(a, at, y, x);
-        global<T>(a.dst)[i] = narrow<T>(sum / ((float)a.pool * (float)a.pool));
+                map_add<T, WIDTH>(sums, 1, a, at, y, x);
+#pragma unroll
+        for (int k = 0; k < WIDTH; k++)
+            sums[k] /= (float)a.pool * (float)a.pool;
+        map_store<T, WIDTH>(a, i, sums);
     }
 }
 
-KERNELS_OF(pool, ResizeArgs)
+MAP_KERNELS(pool)
 
-template <class T> DEVICE void pool_grad(const ResizeArgs &a)
+template <class T, int WIDTH> DEVICE void pool_grad_of(const ResizeArgs &a)
 {
     float share = 1 / ((float)a.pool * (float)a.pool);
-    for (uint64_t i = first_index(); i < map_size(a); i += index_step()) {
-        MapElement at = map_element(i, a);
-        float value = map_load<T>(a, at, at.h / a.pool, at.w / a.pool);
-        global<T>(a.dst)[i] = narrow<T>(share * value);
+    for (uint64_t i = first_index(); i < map_size<WIDTH>(a); i += index_step()) {
+        MapElement at = map_element<WIDTH>(i, a);
+        float sums[WIDTH] = {0};
+        map_add<T, WIDTH>(sums, share, a, at, at.h / a.pool, at.w / a.pool);
+        map_store<T, WIDTH>(a, i, sums);
     }
 }
 
-KERNELS_OF(pool_grad, ResizeArgs)
+MAP_KERNELS(pool_grad)

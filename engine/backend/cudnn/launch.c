@@ -390,10 +390,11 @@ static void launch_resize(Job *job, KernelId first, int32_t pool)
                        .src_w = src.w,
                        .dst_h = dst.h,
                        .dst_w = dst.w,
-                       .pool = pool};
+                       .pool = pool,
+                       .width = dst.c % KERNEL_WIDTH == 0 ? KERNEL_WIDTH : 1};
     job_launch_items(job,
                      (Launch){.kernel = kernel_of(first, job->node->dtype), .args.resize = args},
-                     cz_shape_count(dst));
+                     cz_shape_count(dst) / (size_t)args.width);
 }
 
 static void plan_resize(Job *job)

@@ -183,6 +183,8 @@ void plan_matmul(Job *job)
 
 static ConvArgs conv_args(const CzConvParams *conv, CzShape src, CzShape filter, CzShape dst)
 {
+    bool depthwise = filter.c == 1 && filter.n == conv->groups;
+    bool wide = depthwise && src.c % KERNEL_WIDTH == 0;
     return (ConvArgs){.n = src.n,
                       .src_c = src.c,
                       .src_h = src.h,
@@ -198,6 +200,7 @@ static ConvArgs conv_args(const CzConvParams *conv, CzShape src, CzShape filter,
                       .dilation = conv->dilation,
                       .pad_top = conv->pad_top,
                       .pad_left = conv->pad_left,
+                      .width = wide ? KERNEL_WIDTH : 1,
                       .activation = (int32_t)conv->activation,
                       .slope = CZ_LEAKY_SLOPE};
 }
@@ -227,7 +230,7 @@ void plan_conv(Job *job)
     args->bias = conv->has_bias ? job->memory->src[2] : 0;
     args->residual = conv->has_residual ? job->memory->src[node->n_src - 1] : 0;
     args->dst = job->memory->dst;
-    job_launch_items(job, launch, cz_shape_count(node->shape));
+    job_launch_items(job, launch, cz_shape_count(node->shape) / (size_t)args->width);
 }
 
 void plan_grad_src(Job *job)
@@ -239,7 +242,7 @@ void plan_grad_src(Job *job)
     args->src = job->memory->dst;
     args->filter = turn_filter(job, node->dtype);
     args->dst = job->memory->src[0];
-    job_launch_items(job, launch, cz_shape_count(node->shape));
+    job_launch_items(job, launch, cz_shape_count(node->shape) / (size_t)args->width);
 }
 
 void plan_grad_filter(Job *job)
