@@ -9,7 +9,7 @@
 #include "cli.h"
 #include "commands.h"
 
-static void print_devices(void)
+static void print_devices(bool verbose)
 {
     size_t n;
     const char *const *notes;
@@ -19,6 +19,8 @@ static void print_devices(void)
                devices[i].bf16 ? ", BF16 is fast" : "");
     for (; notes && *notes; notes++)
         printf("%-12s %s\n", "-", *notes);
+    for (notes = cz_device_details(); verbose && *notes; notes++)
+        printf("%-12s %s\n", "- refused", *notes);
 }
 
 static void print_tensor(const CzTensor *tensor, bool list)
@@ -56,10 +58,12 @@ static bool print_file(const char *path, bool list, GError **error)
 
 int train_command_inspect(int argc, char **argv)
 {
-    gboolean devices = FALSE, tensors = FALSE;
+    gboolean devices = FALSE, tensors = FALSE, verbose = FALSE;
     const GOptionEntry entries[] = {
         {"devices", 0, 0, G_OPTION_ARG_NONE, &devices,
          "List the devices that open here, and why others do not", NULL},
+        {"verbose", 0, 0, G_OPTION_ARG_NONE, &verbose,
+         "With --devices: every library that was found and not taken", NULL},
         {"tensors", 0, 0, G_OPTION_ARG_NONE, &tensors, "List every tensor of the file", NULL},
         {NULL},
     };
@@ -70,7 +74,7 @@ int train_command_inspect(int argc, char **argv)
     if (argc != (devices ? 1 : 2))
         return train_cli_tell("inspect", TRAIN_USAGE, "expected one weights file, or --devices");
     if (devices) {
-        print_devices();
+        print_devices(verbose);
         return TRAIN_OK;
     }
     GError *error = NULL;

@@ -26,6 +26,7 @@ typedef struct {
     GArray *infos;       // CzDeviceInfo
     GPtrArray *backends; // const CzBackend *, one for each info
     GPtrArray *notes;    // char *, NULL-terminated
+    GPtrArray *details;  // char *, NULL-terminated
 } Registry;
 
 static bool backend_fault(void)
@@ -72,6 +73,13 @@ static void add_devices(Registry *registry, const CzBackend *backend, const char
         g_array_append_val(registry->infos, infos[i]);
         g_ptr_array_add(registry->backends, (gpointer)backend);
     }
+}
+
+static void add_details(Registry *registry, const CzBackend *backend, const char *label)
+{
+    const char *const *line = backend->details ? backend->details() : NULL;
+    for (; line && *line; line++)
+        g_ptr_array_add(registry->details, g_strdup_printf("%s: %s", label, *line));
 }
 
 static bool is_complete(const CzBackend *backend)
@@ -124,8 +132,10 @@ static void find_module(Registry *registry, const char *name, const char *label)
         if (!g_file_test(path, G_FILE_TEST_EXISTS))
             continue;
         const CzBackend *backend = load_module(registry, path, label);
-        if (backend)
+        if (backend) {
             add_devices(registry, backend, label);
+            add_details(registry, backend, label);
+        }
         return;
     }
     g_autofree char *places = g_strjoinv(", ", folders);
@@ -138,10 +148,12 @@ static Registry *make_registry(void)
     registry->infos = g_array_new(FALSE, TRUE, sizeof(CzDeviceInfo));
     registry->backends = g_ptr_array_new();
     registry->notes = g_ptr_array_new();
+    registry->details = g_ptr_array_new();
     for (size_t i = 0; i < G_N_ELEMENTS(modules); i++)
         find_module(registry, modules[i].module, modules[i].label);
     add_devices(registry, cz_reference_backend(), "reference");
     g_ptr_array_add(registry->notes, NULL);
+    g_ptr_array_add(registry->details, NULL);
     return registry;
 }
 
@@ -162,6 +174,11 @@ const CzDeviceInfo *cz_devices(size_t *n_devices, const char *const **notes)
     if (notes)
         *notes = (const char *const *)registry->notes->pdata;
     return (const CzDeviceInfo *)registry->infos->data;
+}
+
+const char *const *cz_device_details(void)
+{
+    return (const char *const *)registry_get()->details->pdata;
 }
 
 // ---- opening ------------------------------------------------------------------------------------

@@ -136,9 +136,9 @@ static void refused_modules_leave_a_note(void)
         {"abi",
          "static const struct { unsigned abi; const void *rest[32]; } table = {99};\n"
          "const void *cz_backend_query(const void *host) { return &table; }\n",
-         " is for another version: expected interface 1, found 99\n"},
+         " is for another version: expected interface 2, found 99\n"},
         {"holes",
-         "static const struct { unsigned abi; const void *rest[32]; } table = {1};\n"
+         "static const struct { unsigned abi; const void *rest[32]; } table = {2};\n"
          "const void *cz_backend_query(const void *host) { return &table; }\n",
          " lacks functions that a backend must have\n"},
         {"unresolved",

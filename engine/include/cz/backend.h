@@ -12,7 +12,7 @@
 
 G_BEGIN_DECLS
 
-#define CZ_BACKEND_ABI 1u
+#define CZ_BACKEND_ABI 2u
 
 typedef struct CzDevice CzDevice;   // backend's own
 typedef struct CzBuffer CzBuffer;   // backend's own
@@ -76,6 +76,9 @@ typedef struct {
     // for benches and dumps. NULL if not kept.
     const char *(*step_kernel)(const CzProgram *program, size_t step, double *time_us);
     void (*discard)(CzProgram *program);
+    // What probe() looked at and did not take, and why: static sentences, NULL-terminated; asked for
+    // after probe(). NULL if there is never more to say than *why.
+    const char *const *(*details)(void);
 } CzBackend;
 
 typedef const CzBackend *(*CzBackendQuery)(const CzHost *host);

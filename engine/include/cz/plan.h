@@ -18,6 +18,8 @@ G_BEGIN_DECLS
 // notes (NULL-terminated, borrowed). Modules come from the installed folder, or from those in
 // COLORIZE_MODULE_DIR (absolute, with colons between) and nowhere else.
 const CzDeviceInfo *cz_devices(size_t *n_devices, const char *const **notes);
+// Each library that a backend found and did not take, in a sentence; NULL-terminated, borrowed.
+const char *const *cz_device_details(void);
 
 typedef struct CzEngineDevice CzEngineDevice;
 // id: "auto" or NULL = the best that opens; "cpu" = oneDNN, or the reference backend where it is
