@@ -34,7 +34,7 @@ static void run(const gchar *name, gint n_params, const GimpParam *params, gint 
 static void find_backends(void)
 {
     if (plugin_in_build_tree()) {
-        g_setenv("COLORIZE_MODULE_DIR", COLORIZE_BUILD_ROOT "/engine/backend/onednn", FALSE);
+        g_setenv("COLORIZE_MODULE_DIR", COLORIZE_BUILD_BACKENDS, FALSE);
     }
 }
 

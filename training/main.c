@@ -54,7 +54,7 @@ static void find_files(void)
 
     if (g_strcmp0(folder, COLORIZE_BUILD_ROOT "/training") != 0)
         return;
-    g_setenv("COLORIZE_MODULE_DIR", COLORIZE_BUILD_ROOT "/engine/backend/onednn", FALSE);
+    g_setenv("COLORIZE_MODULE_DIR", COLORIZE_BUILD_BACKENDS, FALSE);
     g_setenv("COLORIZE_ENCODER",
              COLORIZE_SOURCE_ROOT "/training/pretrained/efficientnet-lite0-imagenet.safetensors",
              FALSE);
