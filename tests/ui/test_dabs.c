@@ -44,6 +44,9 @@ static GPtrArray *buttons_of(Run *run)
     return buttons;
 }
 
+// A strong color among those that the bundled weights suggest there.
+#define STRONG "pink"
+
 static GtkWidget *swatch_named(Run *run, const char *name)
 {
     g_autoptr(GPtrArray) buttons = buttons_of(run);
@@ -110,7 +113,7 @@ static void place_one(Run *run)
 {
     wait_until(is_coloured, run);
     g_autoptr(GBytes) plain = pixels(run);
-    place(run, AT_X, AT_Y, "red");
+    place(run, AT_X, AT_Y, STRONG);
     g_autoptr(GBytes) red = pixels(run);
     g_assert_false(g_bytes_equal(plain, red));
     confirm(run);
@@ -151,13 +154,13 @@ static void try_and_leave(Run *run)
     ask(run, AT_X, AT_Y);
     gboolean stop;
     GdkEvent *event = gdk_event_new(GDK_ENTER_NOTIFY);
-    g_signal_emit_by_name(swatch_named(run, "red"), "enter-notify-event", event, &stop);
+    g_signal_emit_by_name(swatch_named(run, STRONG), "enter-notify-event", event, &stop);
     g_autoptr(GBytes) tried = pixels(run);
     g_assert_false(g_bytes_equal(plain, tried));
-    g_signal_emit_by_name(swatch_named(run, "red"), "leave-notify-event", event, &stop);
+    g_signal_emit_by_name(swatch_named(run, STRONG), "leave-notify-event", event, &stop);
     g_autoptr(GBytes) left = pixels(run);
     g_assert_true(g_bytes_equal(plain, left));
-    g_signal_emit_by_name(swatch_named(run, "red"), "enter-notify-event", event, &stop);
+    g_signal_emit_by_name(swatch_named(run, STRONG), "enter-notify-event", event, &stop);
     close_popover(run);
     g_autoptr(GBytes) closed = pixels(run);
     g_assert_true(g_bytes_equal(plain, closed));
@@ -179,7 +182,7 @@ static void move_and_delete(Run *run)
 {
     wait_until(is_coloured, run);
     g_autoptr(GBytes) plain = pixels(run);
-    place(run, AT_X, AT_Y, "red");
+    place(run, AT_X, AT_Y, STRONG);
     place(run, 0.8, 0.2, "green");
     g_autoptr(GBytes) both = pixels(run);
     g_signal_emit_by_name(run->preview, "mark-moved", 0, 0.6, 0.5);
@@ -199,7 +202,7 @@ static void move_and_delete(Run *run)
     wait_until(is_not_asked, run);
     g_autoptr(GBytes) none = pixels(run);
     g_assert_true(g_bytes_equal(plain, none));
-    place(run, AT_X, AT_Y, "red");
+    place(run, AT_X, AT_Y, STRONG);
     click(run, "remove_dabs");
     g_autoptr(GBytes) removed = pixels(run);
     g_assert_true(g_bytes_equal(plain, removed));
@@ -365,7 +368,7 @@ static void test_painted(void)
 static void place_and_cancel(Run *run)
 {
     wait_until(is_coloured, run);
-    place(run, AT_X, AT_Y, "red");
+    place(run, AT_X, AT_Y, STRONG);
     cancel(run);
 }
 
