@@ -14,11 +14,15 @@
 #include "cli.h"
 #include "commands.h"
 
-// What files of one network must agree in: how it is built and what goes in and out.
-static const char *const same_keys[] = {
-    "colorize.architecture", "colorize.n_inputs", "colorize.widths", "colorize.context",
-    "colorize.white",        "colorize.input",    "colorize.output",
+// What files of one network may differ in; all else says how it is built, what goes in and out.
+static const char *const own_keys[] = {
+    "colorize.title",       "colorize.date",    "colorize.images_seen",
+    "colorize.recipe_hash", "colorize.average", "colorize.training_set",
+    "colorize.licence",     "colorize.hints",   "colorize.working_sizes",
+    "colorize.dropout",
 };
+// A mean owes something to all of its files: these are told of each.
+static const char *const joined_keys[] = {"colorize.training_set", "colorize.licence"};
 
 typedef struct {
     char **weights, *out, *title;
@@ -35,6 +39,30 @@ static const CzModelFile *file_at(const Average *average, guint i)
     return g_ptr_array_index(average->files, i);
 }
 
+static bool is_in(const char *key, const char *const *keys, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (g_str_equal(key, keys[i]))
+            return true;
+    return false;
+}
+
+// What the a-th file says of the network, the b-th must say too.
+static bool is_same_network(const Average *average, guint a, guint b, GError **error)
+{
+    for (const char *const *key = cz_model_file_meta_keys(file_at(average, a)); *key; key++) {
+        const char *expected = cz_model_file_meta(file_at(average, a), *key);
+        const char *found = cz_model_file_meta(file_at(average, b), *key);
+        if (is_in(*key, own_keys, G_N_ELEMENTS(own_keys)) || g_strcmp0(expected, found) == 0)
+            continue;
+        g_set_error(error, CZ_ERROR, CZ_ERROR_MODEL, "%s: %s: expected '%s' as in %s, found %s",
+                    average->a->weights[b], *key, expected, average->a->weights[a],
+                    found ? found : "none");
+        return false;
+    }
+    return true;
+}
+
 static bool open_files(Average *average, GError **error)
 {
     for (char **path = average->a->weights; *path; path++) {
@@ -43,33 +71,18 @@ static bool open_files(Average *average, GError **error)
             return false;
         g_ptr_array_add(average->files, file);
     }
-    for (guint i = 1; i < average->files->len; i++) {
-        for (size_t k = 0; k < G_N_ELEMENTS(same_keys); k++) {
-            const char *expected = cz_model_file_meta(file_at(average, 0), same_keys[k]);
-            const char *found = cz_model_file_meta(file_at(average, i), same_keys[k]);
-            if (g_strcmp0(expected, found) == 0)
-                continue;
-            g_set_error(error, CZ_ERROR, CZ_ERROR_MODEL,
-                        "%s: %s: expected '%s' as in %s, found '%s'", average->a->weights[i],
-                        same_keys[k], expected ? expected : "", average->a->weights[0],
-                        found ? found : "");
+    for (guint i = 1; i < average->files->len; i++)
+        if (!is_same_network(average, 0, i, error) || !is_same_network(average, i, 0, error))
             return false;
-        }
-    }
     return true;
 }
 
 // Hints are learned for one network: the mean's are to be learned again.
-static bool is_left_out(const char *name)
-{
-    return cz_hint_head_is(name);
-}
-
 static size_t n_averaged(const CzModelFile *file)
 {
     size_t n = 0;
     for (size_t i = 0; i < cz_model_file_n_tensors(file); i++)
-        n += !is_left_out(cz_model_file_tensor(file, i)->name);
+        n += !cz_hint_head_is(cz_model_file_tensor(file, i)->name);
     return n;
 }
 
@@ -118,6 +131,19 @@ static bool add_mean(const Average *average, const CzTensor *first, CzModelWrite
     return good;
 }
 
+// Different values of all files, in their order, with "; " between; the caller frees.
+static char *join_values(const Average *average, const char *key)
+{
+    g_autoptr(GPtrArray) values = g_ptr_array_new();
+    for (guint i = 0; i < average->files->len; i++) {
+        const char *value = cz_model_file_meta(file_at(average, i), key);
+        if (value && !g_ptr_array_find_with_equal_func(values, value, g_str_equal, NULL))
+            g_ptr_array_add(values, (gpointer)value);
+    }
+    g_ptr_array_add(values, NULL);
+    return g_strjoinv("; ", (char **)values->pdata);
+}
+
 static void add_metadata(const Average *average, CzModelWriter *writer)
 {
     const CzModelFile *last = file_at(average, average->files->len - 1);
@@ -137,6 +163,11 @@ static void add_metadata(const Average *average, CzModelWriter *writer)
     }
     g_string_append_printf(made, "; color times %g", average->a->strength);
     cz_model_writer_meta(writer, "colorize.average", made->str);
+    for (size_t k = 0; k < G_N_ELEMENTS(joined_keys); k++) {
+        g_autofree char *value = join_values(average, joined_keys[k]);
+        if (*value)
+            cz_model_writer_meta(writer, joined_keys[k], value);
+    }
     if (average->a->title)
         cz_model_writer_meta(writer, "colorize.title", average->a->title);
 }
@@ -163,7 +194,7 @@ static bool write_mean(const Average *average, GError **error)
     add_metadata(average, writer);
     for (size_t i = 0; i < cz_model_file_n_tensors(first); i++) {
         const CzTensor *tensor = cz_model_file_tensor(first, i);
-        if (!is_left_out(tensor->name) && !add_mean(average, tensor, writer, error))
+        if (!cz_hint_head_is(tensor->name) && !add_mean(average, tensor, writer, error))
             return false;
     }
     return cz_model_writer_commit(writer, average->a->out, error);

@@ -518,6 +518,17 @@ def tensors_of(name):
     return values
 
 
+def with_metadata(source, name, **values):
+    """The same tensors, with other metadata."""
+    raw = read(source)
+    size = struct.unpack("<Q", raw[:8])[0]
+    header = json.loads(raw[8:8 + size])
+    header["__metadata__"].update({"colorize." + key: value for key, value in values.items()})
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    write(name, struct.pack("<Q", len(text)) + text + raw[8 + size:])
+
+
 def average_is_the_mean_of_each_number():
     first, second = tensors_of("one/final.safetensors"), tensors_of("half/final.safetensors")
     succeed("average", "--weights", "one/final.safetensors", "--weights", "half/final.safetensors", "--strength", "1.5",
@@ -545,7 +556,18 @@ def average_refuses_what_does_not_fit():
     fail(1, "nowhere", "average", "--weights", "nowhere", "--out", "no.safetensors")
     fail(1, "expected", "average", "--weights", "one/final.safetensors", "--weights",
          os.path.join(ROOT, "weights", "photo.safetensors"), "--out", "no.safetensors")
+    with_metadata("half/final.safetensors", "other.safetensors", licence="mine", norm="batch")
+    fail(1, "colorize.norm", "average", "--weights", "one/final.safetensors", "--weights", "other.safetensors", "--out",
+         "no.safetensors")
     check(not os.path.exists(path("no.safetensors")), "nothing is written")
+
+
+def average_tells_the_licence_of_each_file():
+    with_metadata("one/final.safetensors", "a.safetensors", licence="yours")
+    with_metadata("half/final.safetensors", "b.safetensors", licence="mine")
+    succeed("average", "--weights", "a.safetensors", "--weights", "b.safetensors", "--weights", "a.safetensors", "--out",
+            "c.safetensors")
+    check("yours; mine" in succeed("inspect", "c.safetensors"), "licences")
 
 
 def apply_keeps_stems_in_a_folder_and_goes_on():
@@ -639,6 +661,7 @@ CLAIMS = [help_is_given_everywhere, wrong_usage_is_exit_2, prepare_takes_colour_
           apply_refuses_unwritable_places, apply_follows_hints, evaluate_makes_table_json_and_sheet,
           evaluate_draws_frontier_strengths_and_hint_curve, evaluate_refuses_what_it_cannot_read,
           hints_are_learned_beside_the_network, average_is_the_mean_of_each_number, average_refuses_what_does_not_fit,
+          average_tells_the_licence_of_each_file,
           inspect_tells_what_a_file_holds]
 
 

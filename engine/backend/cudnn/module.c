@@ -63,8 +63,9 @@ static bool open_device(const char *device_id, CzDevice **device, GError **error
     return false;
 }
 
-// ---- what a device would need: open_device() gives none, so that none of these is ever called
-// ----
+// ---- what a device would need -------------------------------------------------------------------
+
+// open_device() gives none, so that none of these is ever called.
 
 static void close_device(CzDevice *device)
 {
