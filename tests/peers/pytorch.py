@@ -33,7 +33,7 @@ def load(path):
     with safe_open(path, "pt") as file:
         widths = tuple(int(w) for w in file.metadata()["colorize.widths"].split(","))
     network = UNet(widths)
-    network.load_state_dict({k: v.float() for k, v in load_file(path).items() if not k.startswith("classes.")}, strict=True)
+    network.load_state_dict({k: v.float() for k, v in load_file(path).items() if not k.startswith(("classes.", "hint."))}, strict=True)
     return network
 
 
