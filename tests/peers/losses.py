@@ -97,7 +97,7 @@ def gan_cost(kind, logits, real):
 
 def generator_terms(weights, keys, lightness, truth):
     network = UNet(tuple(weights[f"up.{i}.first.weight"].shape[0] for i in range(4))).double()
-    own = {k: v for k, v in weights.items() if not k.startswith(("classes.", "critic.", "perceptual."))}
+    own = {k: v for k, v in weights.items() if not k.startswith(("classes.", "critic.", "hint.", "perceptual."))}
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(False)
         parameter.copy_(own[name])
