@@ -14,6 +14,9 @@
 
 enum { MAX_INFOS = 16 };
 
+// Of the ids of GPUs.
+#define GPU_PREFIX "cuda:"
+
 // Backends that come as modules, in the order of the list of devices.
 static const struct {
     const char *module, *label;
@@ -188,23 +191,28 @@ static const CzDeviceInfo *info_at(const Registry *registry, guint i)
     return &g_array_index(registry->infos, CzDeviceInfo, i);
 }
 
-// Index of the first device with this id, or whose id begins with it if prefix; -1 if none.
-static int find_device(const Registry *registry, const char *id, bool prefix)
+// Index of the device with this id; -1 if none.
+static int find_device(const Registry *registry, const char *id)
 {
-    for (guint i = 0; i < registry->infos->len; i++) {
-        const char *found = info_at(registry, i)->id;
-        if (prefix ? g_str_has_prefix(found, id) : g_str_equal(found, id))
+    for (guint i = 0; i < registry->infos->len; i++)
+        if (g_str_equal(info_at(registry, i)->id, id))
             return (int)i;
-    }
     return -1;
 }
 
-static CzEngineDevice *open_at(const Registry *registry, int index, GError **error)
+// What is opened, and how.
+typedef struct {
+    const Registry *registry;
+    CzDeviceOptions options;
+} Opening;
+
+static CzEngineDevice *open_at(const Opening *opening, int index, GError **error)
 {
+    const Registry *registry = opening->registry;
     const CzBackend *backend = g_ptr_array_index(registry->backends, index);
     const CzDeviceInfo *info = info_at(registry, (guint)index);
     CzDevice *device;
-    if (!backend->open(info->id, &device, error)) {
+    if (!backend->open(info->id, &opening->options, &device, error)) {
         g_prefix_error(error, "device %s: ", info->id);
         return NULL;
     }
@@ -215,30 +223,53 @@ static CzEngineDevice *open_at(const Registry *registry, int index, GError **err
     return made;
 }
 
-// GPUs first, then the fast CPU backend, then the reference; the last one's error counts.
-static CzEngineDevice *open_best(const Registry *registry, GError **error)
+// The first device that opens of those whose ids begin so; NULL with the last one's error, and
+// *error as it was if there is none.
+static CzEngineDevice *open_first(const Opening *opening, const char *prefix, GError **error)
 {
-    const char *const ranking[] = {"cuda:", "cpu", "reference"};
+    const Registry *registry = opening->registry;
+    for (guint i = 0; i < registry->infos->len; i++) {
+        if (!g_str_has_prefix(info_at(registry, i)->id, prefix))
+            continue;
+        g_clear_error(error);
+        CzEngineDevice *device = open_at(opening, (int)i, error);
+        if (device)
+            return device;
+    }
+    return NULL;
+}
+
+// GPUs first, then the fast CPU backend, then the reference; the last one's error counts.
+static CzEngineDevice *open_best(const Opening *opening, GError **error)
+{
+    static const char *const ranking[] = {GPU_PREFIX, "cpu", "reference"};
     GError *last = NULL;
     for (size_t r = 0; r < G_N_ELEMENTS(ranking); r++) {
-        for (guint i = 0; i < registry->infos->len; i++) {
-            if (!g_str_has_prefix(info_at(registry, i)->id, ranking[r]))
-                continue;
-            g_clear_error(&last);
-            CzEngineDevice *device = open_at(registry, (int)i, &last);
-            if (device)
-                return device;
-        }
+        CzEngineDevice *device = open_first(opening, ranking[r], &last);
+        if (device)
+            return device;
     }
     g_propagate_error(error, last);
     return NULL;
+}
+
+// Index of the first GPU that has the text in its name; -1 if none.
+static int find_by_name(const Registry *registry, const char *text)
+{
+    g_autofree char *wanted = g_utf8_casefold(text, -1);
+    for (guint i = 0; *wanted && i < registry->infos->len; i++) {
+        g_autofree char *name = g_utf8_casefold(info_at(registry, i)->name, -1);
+        if (g_str_has_prefix(info_at(registry, i)->id, GPU_PREFIX) && strstr(name, wanted))
+            return (int)i;
+    }
+    return -1;
 }
 
 static void set_unknown(const Registry *registry, const char *id, GError **error)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     g_string_append_printf(text, "device '%s' is not here; expected auto", id);
-    if (find_device(registry, "cpu", false) < 0)
+    if (find_device(registry, "cpu") < 0)
         g_string_append(text, ", cpu");
     for (guint i = 0; i < registry->infos->len; i++)
         g_string_append_printf(text, ", %s", info_at(registry, i)->id);
@@ -252,20 +283,34 @@ static void set_unknown(const Registry *registry, const char *id, GError **error
     g_set_error_literal(error, CZ_ERROR, CZ_ERROR_BACKEND, text->str);
 }
 
-CzEngineDevice *cz_device_open(const char *id, GError **error)
+CzEngineDevice *cz_device_open_with(const char *id, const CzDeviceOptions *options, GError **error)
 {
     const Registry *registry = registry_get();
+    const Opening opening = {registry, options ? *options : (CzDeviceOptions){0}};
     if (!id || g_str_equal(id, "auto"))
-        return open_best(registry, error);
-    int index = find_device(registry, id, false);
-    if (index < 0 && g_str_equal(id, "cuda"))
-        index = find_device(registry, "cuda:", true);
+        return open_best(&opening, error);
+    int index = find_device(registry, id);
+    if (index < 0 && g_str_equal(id, "cuda")) {
+        GError *last = NULL;
+        CzEngineDevice *device = open_first(&opening, GPU_PREFIX, &last);
+        if (last && !device)
+            g_propagate_error(error, last);
+        if (last || device)
+            return device;
+    }
+    if (index < 0 && g_str_has_prefix(id, GPU_PREFIX))
+        index = find_by_name(registry, id + strlen(GPU_PREFIX));
     if (index < 0 && g_str_equal(id, "cpu"))
-        index = find_device(registry, "reference", false);
+        index = find_device(registry, "reference");
     if (index >= 0)
-        return open_at(registry, index, error);
+        return open_at(&opening, index, error);
     set_unknown(registry, id, error);
     return NULL;
+}
+
+CzEngineDevice *cz_device_open(const char *id, GError **error)
+{
+    return cz_device_open_with(id, NULL, error);
 }
 
 void cz_device_close(CzEngineDevice *device)

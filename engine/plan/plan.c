@@ -161,6 +161,7 @@ static bool compile(CzPlan *plan, GError **error)
             .steps = plan->options.poison ? &plan->steps[i] : plan->steps,
             .n_steps = plan->options.poison ? 1 : plan->n_steps,
             .frozen = plan->options.frozen,
+            .timed = plan->options.timed,
         };
         if (!device->backend->compile(device->device, &plan->views[i], &plan->programs[i], error))
             return false;

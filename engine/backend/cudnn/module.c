@@ -56,7 +56,8 @@ static const char *const *details(void)
     return (const char *const *)refused->pdata;
 }
 
-static bool open_device(const char *device_id, CzDevice **device, GError **error)
+static bool open_device(const char *device_id, const CzDeviceOptions *options, CzDevice **device,
+                        GError **error)
 {
     g_set_error(error, the_host->error_domain, CZ_ERROR_BACKEND, "no device %s: %s", device_id,
                 reason);
@@ -78,7 +79,7 @@ static bool supports(const CzDevice *device, const CzNode *node)
 
 static bool alloc(CzDevice *device, size_t n_bytes, CzBuffer **buffer, GError **error)
 {
-    return open_device("cuda", NULL, error);
+    return open_device("cuda", NULL, NULL, error);
 }
 
 static void release(CzDevice *device, CzBuffer *buffer)
@@ -88,18 +89,18 @@ static void release(CzDevice *device, CzBuffer *buffer)
 static bool upload(CzDevice *device, CzBuffer *dst, size_t offset, const void *src, size_t n_bytes,
                    GError **error)
 {
-    return open_device("cuda", NULL, error);
+    return open_device("cuda", NULL, NULL, error);
 }
 
 static bool download(CzDevice *device, void *dst, const CzBuffer *src, size_t offset,
                      size_t n_bytes, GError **error)
 {
-    return open_device("cuda", NULL, error);
+    return open_device("cuda", NULL, NULL, error);
 }
 
 static bool compile(CzDevice *device, const CzPlanView *plan, CzProgram **program, GError **error)
 {
-    return open_device("cuda", NULL, error);
+    return open_device("cuda", NULL, NULL, error);
 }
 
 static size_t program_bytes(const CzProgram *program)
@@ -109,7 +110,7 @@ static size_t program_bytes(const CzProgram *program)
 
 static bool run(CzProgram *program, const CzProgress *progress, GError **error)
 {
-    return open_device("cuda", NULL, error);
+    return open_device("cuda", NULL, NULL, error);
 }
 
 static void discard(CzProgram *program)

@@ -55,7 +55,8 @@ static void close_device(CzDevice *device)
     g_free(device);
 }
 
-static bool open_device(const char *device_id, CzDevice **out, GError **error)
+static bool open_device(const char *device_id, const CzDeviceOptions *options, CzDevice **out,
+                        GError **error)
 {
     if (g_strcmp0(device_id, "cpu") != 0) {
         g_set_error(error, the_host->error_domain, CZ_ERROR_BACKEND,

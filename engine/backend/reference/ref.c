@@ -45,7 +45,8 @@ static int probe(CzDeviceInfo *infos, int max_infos, const char **why)
     return 1;
 }
 
-static bool open_device(const char *device_id, CzDevice **device, GError **error)
+static bool open_device(const char *device_id, const CzDeviceOptions *options, CzDevice **device,
+                        GError **error)
 {
     if (call_fails("open", error))
         return false;

@@ -12,7 +12,7 @@
 
 G_BEGIN_DECLS
 
-#define CZ_BACKEND_ABI 2u
+#define CZ_BACKEND_ABI 3u
 
 typedef struct CzDevice CzDevice;   // backend's own
 typedef struct CzBuffer CzBuffer;   // backend's own
@@ -37,7 +37,17 @@ typedef struct {
     char name[128];  // "AMD EPYC 9B14, oneDNN 2.6.3, AVX-512 BF16"
     size_t free_bytes; // 0 = unknown
     bool bf16;       // BF16 is faster than F32 here
+    bool f16;        // F16 is, and is supported at all
+    // Two devices with the same text here give the same bits from the same plan, if they were opened
+    // as deterministic; "": they do so however opened, and other devices are not asked about.
+    char same_bits[128];
 } CzDeviceInfo;
+
+// How a device is opened; all zero is the default. CPU backends are deterministic and exact anyway.
+typedef struct {
+    bool deterministic; // the same plan gives the same bits each time, on devices with same_bits
+    bool tf32;          // F32 convolutions may round their factors to TF32 (10 bits), where it is faster
+} CzDeviceOptions;
 
 // Where the output of a node lies. Views of effect nodes' PARAM sources are written through.
 typedef struct {
@@ -53,6 +63,7 @@ typedef struct {
     const int32_t *steps;       // ids to run, in order; INPUT and PARAM are not among them
     size_t n_steps;
     bool frozen; // PARAM tensors never change while the plan lives: pack filters once (inference)
+    bool timed;  // step_kernel()'s times are wanted, though measuring may cost time
 } CzPlanView;
 
 typedef struct {
@@ -61,7 +72,7 @@ typedef struct {
     // Fills infos, returns how many devices there are; never fails, 0 = nothing here; *why then
     // may be set to a static sentence.
     int (*probe)(CzDeviceInfo *infos, int max_infos, const char **why);
-    bool (*open)(const char *device_id, CzDevice **device, GError **error);
+    bool (*open)(const char *device_id, const CzDeviceOptions *options, CzDevice **device, GError **error);
     void (*close)(CzDevice *device);
     bool (*supports)(const CzDevice *device, const CzNode *node);
     bool (*alloc)(CzDevice *device, size_t n_bytes, CzBuffer **buffer, GError **error);
@@ -73,7 +84,7 @@ typedef struct {
     size_t (*program_bytes)(const CzProgram *program); // scratch and packed filters beside the arena
     bool (*run)(CzProgram *program, const CzProgress *progress, GError **error);
     // Time of each step of the last run in microseconds (by step), and the name of what ran it;
-    // for benches and dumps. NULL if not kept.
+    // for benches and dumps; the time of a plan that is not timed may be 0. NULL if not kept.
     const char *(*step_kernel)(const CzProgram *program, size_t step, double *time_us);
     void (*discard)(CzProgram *program);
     // What probe() looked at and did not take, and why: static sentences, NULL-terminated; asked for

@@ -23,8 +23,11 @@ const char *const *cz_device_details(void);
 
 typedef struct CzEngineDevice CzEngineDevice;
 // id: "auto" or NULL = the best that opens; "cpu" = oneDNN, or the reference backend where it is
-// missing; "reference"; "cuda", "cuda:N". CZ_ERROR_BACKEND for an unknown or unusable one.
+// missing; "reference"; "cuda" = the first
+// GPU that opens, "cuda:N", "cuda:TEXT" = the first with TEXT in its name, whatever the case.
+// CZ_ERROR_BACKEND for an unknown or unusable one. options may be NULL.
 CzEngineDevice *cz_device_open(const char *id, GError **error);
+CzEngineDevice *cz_device_open_with(const char *id, const CzDeviceOptions *options, GError **error);
 void cz_device_close(CzEngineDevice *device); // accepts NULL; stores and plans must be gone
 const CzDeviceInfo *cz_device_info(const CzEngineDevice *device);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzEngineDevice, cz_device_close)
@@ -65,6 +68,7 @@ typedef struct CzPlan CzPlan;
 
 typedef struct {
     bool frozen;  // parameters do not change while the plan lives: filters are packed once
+    bool timed;   // cz_plan_dump() and cz_plan_profile() are to tell times; the CPU's plans always do
     bool poison;  // tests: each step runs alone, memory is NaN before its first and after its last use
 } CzPlanOptions;
 
