@@ -12,6 +12,9 @@
 #include <cz/error.h>
 #include <cz/ops.h>
 
+// Of a table that is given as text.
+#define TEXT(number) G_STRINGIFY(number)
+
 static char *folder;
 static char *self;
 
@@ -136,10 +139,11 @@ static void refused_modules_leave_a_note(void)
         {"abi",
          "static const struct { unsigned abi; const void *rest[32]; } table = {99};\n"
          "const void *cz_backend_query(const void *host) { return &table; }\n",
-         " is for another version: expected interface 2, found 99\n"},
+         " is for another version: expected interface " TEXT(CZ_BACKEND_ABI) ", found 99\n"},
         {"holes",
-         "static const struct { unsigned abi; const void *rest[32]; } table = {2};\n"
-         "const void *cz_backend_query(const void *host) { return &table; }\n",
+         "static const struct { unsigned abi; const void *rest[32]; } table = {" TEXT(
+             CZ_BACKEND_ABI) "};\n"
+                             "const void *cz_backend_query(const void *host) { return &table; }\n",
          " lacks functions that a backend must have\n"},
         {"unresolved",
          "extern int there_is_no_such_function_anywhere(void);\n"
