@@ -69,6 +69,8 @@ def system_places(build):
         places.add(data / "colorize/photo.safetensors")
     if (build / "engine/backend/onednn/libcolorize-onednn.so").exists():
         places.add(prefix / chosen["libdir"] / "colorize/libcolorize-onednn.so")
+    if (build / "engine/backend/cudnn/libcolorize-cudnn.so").exists():
+        places.add(prefix / chosen["libdir"] / "colorize/libcolorize-cudnn.so")
     if (build / "training/mpi/libcolorize-mpi.so").exists():
         places.add(prefix / chosen["libdir"] / "colorize/libcolorize-mpi.so")
     if (build / "training/colorizer").exists():

@@ -21,6 +21,10 @@
 //   COLORIZE_DOUBLE_MEMORY   bytes that the device has
 //   COLORIZE_DOUBLE_FAIL     N or N:CODE: the N-th driver call fails
 //   COLORIZE_DOUBLE_LOSE     N or N:CODE: from the N-th driver call on the device is lost
+// For programs that know nothing of the double:
+//   COLORIZE_DOUBLE_KERNELS  a library with host_kernel_run(), in place of double_kernel_run
+//   COLORIZE_DOUBLE_STRICT   1: complaints and leaks are told at the program's end, which is then
+//                            the exit status 97
 // Not while the module is at work. double_cudnn_reset() first where cuDNN's double is in use.
 DOUBLE_EXPORT void double_reset(void);
 
@@ -81,8 +85,8 @@ DOUBLE_EXPORT char *double_device_json(void);
 
 // ---- libcudnn-double.so ----
 
-// With COLORIZE_CUDA_ROOT set (folders, separated by colons), each descriptor is also given to the
-// real cuDNN, which then judges graphs, engines and workspace for the capability of
+// With COLORIZE_DOUBLE_ROOT or else COLORIZE_CUDA_ROOT set (folders, separated by colons), each
+// descriptor is also given to the real cuDNN there, which then judges graphs, engines and workspace for the capability of
 // double_set_sm(). COLORIZE_DOUBLE_REAL=0 leaves the real one out.
 DOUBLE_EXPORT void double_cudnn_reset(void);
 // Opens the real library: false where there is none; why is then told, if asked (the caller frees).

@@ -3,8 +3,10 @@
 // its context.
 #include "double_cuda.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct {
     int sm, n_sms, threads_per_sm, blocks_per_sm, shared_optin, l2_bytes;
@@ -139,8 +141,18 @@ __attribute__((constructor)) void double_reset(void)
     double_lose_device(n, code);
 }
 
+// A program that knows nothing of the double fails here by what it did wrong.
 __attribute__((destructor)) static void leave(void)
 {
+    if (g_strcmp0(g_getenv("COLORIZE_DOUBLE_STRICT"), "1") == 0) {
+        unsigned n_leaks = double_leaks();
+        g_autofree char *leaks = n_leaks > 0 ? double_leak_text() : g_strdup("");
+        if (state.n_complaints > 0 || n_leaks > 0) {
+            fprintf(stderr, "double: %u complaints, %u leaks\n%s%s\n", state.n_complaints, n_leaks,
+                    double_complaint_text(), leaks);
+            _exit(97);
+        }
+    }
     clear();
 }
 

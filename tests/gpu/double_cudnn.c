@@ -44,6 +44,8 @@ __attribute__((constructor)) void double_cudnn_reset(void)
 
 __attribute__((destructor)) static void leave(void)
 {
+    if (double_cudnn_leaks() > 0)
+        double_complain("%u handles and descriptors of cuDNN were left", double_cudnn_leaks());
     clear();
 }
 

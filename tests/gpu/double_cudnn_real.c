@@ -34,9 +34,16 @@ static const char *const folders[] = {
     "lib/python3*/site-packages/nvidia/*/lib",
 };
 
+// The doubles may themselves be what COLORIZE_CUDA_ROOT names.
+static const char *real_roots(void)
+{
+    const char *roots = g_getenv("COLORIZE_DOUBLE_ROOT");
+    return roots != NULL ? roots : g_getenv("COLORIZE_CUDA_ROOT");
+}
+
 static char *find_library(const char *name)
 {
-    g_auto(GStrv) roots = g_strsplit(g_getenv("COLORIZE_CUDA_ROOT"), ":", -1);
+    g_auto(GStrv) roots = g_strsplit(real_roots(), ":", -1);
     for (char **root = roots; *root != NULL; root++)
         for (size_t i = 0; **root != '\0' && i < G_N_ELEMENTS(folders); i++) {
             g_autofree char *pattern = g_build_filename(*root, folders[i], name, NULL);
@@ -98,7 +105,7 @@ static bool resolve(void)
 
 static char *open_library(void)
 {
-    if (g_getenv("COLORIZE_CUDA_ROOT") == NULL)
+    if (real_roots() == NULL || *real_roots() == '\0')
         return g_strdup("COLORIZE_CUDA_ROOT is not set");
     g_autofree char *path = find_library("libcudnn.so.9");
     if (path == NULL)
@@ -126,7 +133,7 @@ static bool open_once(void)
 
 __attribute__((constructor)) static void read_environment(void)
 {
-    real.wanted = g_getenv("COLORIZE_CUDA_ROOT") != NULL &&
+    real.wanted = real_roots() != NULL && *real_roots() != '\0' &&
                   g_strcmp0(g_getenv("COLORIZE_DOUBLE_REAL"), "0") != 0;
 }
 

@@ -98,10 +98,10 @@ static void slowness_is_believed_for_a_day(void)
     for (size_t i = 0; i < G_N_ELEMENTS(shifts_s); i++) {
         g_autofree char *text = NULL;
         g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
-        char *word = strstr(text, "\tslow\t");
+        char *word = strstr(text, "\tslow\\t");
         g_assert_nonnull(word);
         g_autofree char *aged =
-            g_strdup_printf("%.*s\tslow\t%" G_GINT64_FORMAT "\tit was slow\n", (int)(word - text),
+            g_strdup_printf("%.*s\tslow\\t%" G_GINT64_FORMAT "\\tit was slow\n", (int)(word - text),
                             text, g_get_real_time() / G_USEC_PER_SEC + shifts_s[i]);
         g_assert_true(g_file_set_contents(path, aged, -1, NULL));
         EXPECT(c, "started with 1\n");
@@ -131,8 +131,8 @@ static void a_damaged_cache_is_ignored_and_replaced(void)
         "",
         "nonsense",
         "colorize cuda verdicts 2\nx\tworks\t1\t\n",
-        "colorize cuda verdicts 1\nno tabs\n\t\t\t\t\t\t\n\xff\xfe\n",
-        "colorize cuda verdicts 1\nuse\tworks\n",
+        "colorize cuda verdicts 2\nno tabs\n\t\t\t\t\t\t\n\xff\xfe\n",
+        "colorize cuda verdicts 2\nuse\tworks\n",
     };
     g_autoptr(Case) c = case_new("damaged", "libfake_cudnn.so");
     g_autofree char *path = case_cache_path(c);
@@ -145,7 +145,8 @@ static void a_damaged_cache_is_ignored_and_replaced(void)
         g_assert_cmpuint(case_count_inits(c) - before, ==, 3);
     }
     // Sound but for the verdicts themselves, or for the version of the file.
-    const char *const swaps[][2] = {{"\tworks\t", "\tperhaps\t"}, {"verdicts 1\n", "verdicts 2\n"}};
+    const char *const swaps[][2] = {{"\tworks\\t", "\tperhaps\\t"},
+                                    {"verdicts 2\n", "verdicts 1\n"}};
     for (size_t i = 0; i < G_N_ELEMENTS(swaps); i++) {
         g_autofree char *text = NULL;
         g_assert_true(g_file_get_contents(path, &text, NULL, NULL));

@@ -380,9 +380,14 @@ bool libs_start(const CzHost *host, const Libs *libs, int *n_devices, GError **e
                                               "the NVIDIA driver finds no device", error));
 }
 
+char *libs_version(const Libs *libs)
+{
+    return version_words(libs->cudnn_version);
+}
+
 char *libs_describe(const Libs *libs)
 {
-    g_autofree char *version = version_words(libs->cudnn_version);
+    g_autofree char *version = libs_version(libs);
     return g_strdup_printf("cuDNN %s at %s", version, libs->cudnn_path);
 }
 
@@ -400,9 +405,9 @@ char *libs_key(const Libs *libs)
     g_autofree char *driver = real_path(libs->driver_path);
     g_autofree char *cudnn = real_path(libs->cudnn_path);
     g_autofree char *cublas = real_path(libs->cublas_path);
-    return g_strdup_printf("use driver %d at %s; cuDNN %zu at %s; cuBLASLt at %s; colorize %s",
-                           libs->driver_version, driver, libs->cudnn_version, cudnn, cublas,
-                           COLORIZE_VERSION);
+    return g_strdup_printf(
+        "run plans with driver %d at %s; cuDNN %zu at %s; cuBLASLt at %s; colorize %s",
+        libs->driver_version, driver, libs->cudnn_version, cudnn, cublas, COLORIZE_VERSION);
 }
 
 bool libs_check_cuda(const CzHost *host, const Libs *libs, CUresult result, const char *action,
@@ -415,7 +420,8 @@ bool libs_check_cuda(const CzHost *host, const Libs *libs, CUresult result, cons
         name = "unknown error";
     if (libs->cuda.cuGetErrorString(result, &text) != CUDA_SUCCESS || !text)
         text = "no words";
-    g_set_error(error, host->error_domain, CZ_ERROR_BACKEND, "%s: %s (%d), %s", action, name,
-                (int)result, text);
+    g_set_error(error, host->error_domain,
+                result == CUDA_ERROR_OUT_OF_MEMORY ? CZ_ERROR_MEMORY : CZ_ERROR_BACKEND,
+                "%s: %s (%d), %s", action, name, (int)result, text);
     return false;
 }

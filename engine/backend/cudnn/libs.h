@@ -39,11 +39,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Libs, libs_free)
 // Initialises the driver in this process. FALSE with CZ_ERROR_BACKEND also where it has no device.
 bool libs_start(const CzHost *host, const Libs *libs, int *n_devices, GError **error);
 
+char *libs_version(const Libs *libs); // of cuDNN, "9.19.0"; the caller frees
 // "cuDNN 9.19.0 at /usr/lib/x86_64-linux-gnu/libcudnn.so.9"; the caller frees.
 char *libs_describe(const Libs *libs);
 // All that a verdict on these libraries hangs on, for FirstUse.key; the caller frees.
 char *libs_key(const Libs *libs);
 
-// FALSE with CZ_ERROR_BACKEND, "ACTION: CUDA_ERROR_NO_DEVICE, no CUDA-capable device is detected".
+// FALSE with CZ_ERROR_BACKEND, "ACTION: CUDA_ERROR_NO_DEVICE (100), no CUDA-capable device is
+// detected"; CZ_ERROR_MEMORY where the device's memory is out.
 bool libs_check_cuda(const CzHost *host, const Libs *libs, CUresult result, const char *action,
                      GError **error);

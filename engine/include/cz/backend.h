@@ -12,7 +12,7 @@
 
 G_BEGIN_DECLS
 
-#define CZ_BACKEND_ABI 3u
+#define CZ_BACKEND_ABI 3
 
 typedef struct CzDevice CzDevice;   // backend's own
 typedef struct CzBuffer CzBuffer;   // backend's own

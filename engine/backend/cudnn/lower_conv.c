@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// Dense convolutions: as one fused operation of cuDNN, else with our own kernels around it, else
+// all of it by our own kernels.
+#include "lower_private.h"
+
+static const CzNode *src_node(const Emit *emit, int32_t index)
+{
+    return emit->program->plan->nodes[emit->node->src[index]];
+}
+
+static uint64_t src_address(const Emit *emit, int32_t index)
+{
+    return emit_address(emit, emit->node->src[index]);
+}
+
+static ConvProblem problem_of(ConvKind kind, CzDtype dtype, const CzConvParams *conv, CzShape src,
+                              CzShape filter, CzShape dst)
+{
+    return (ConvProblem){.kind = kind,
+                         .dtype = dtype,
+                         .n = src.n,
+                         .c = src.c,
+                         .h = src.h,
+                         .w = src.w,
+                         .k = filter.n,
+                         .r = filter.h,
+                         .s = filter.w,
+                         .p = dst.h,
+                         .q = dst.w,
+                         .stride = conv->stride,
+                         .dilation = conv->dilation,
+                         .pad_top = conv->pad_top,
+                         .pad_left = conv->pad_left,
+                         .pad_bottom = conv->pad_bottom,
+                         .pad_right = conv->pad_right};
+}
+
+static void emit_plan(Emit *emit, const ConvProblem *problem, const ConvPlan *plan,
+                      ConvMemory memory)
+{
+    if (plan->workspace_bytes > 0)
+        memory.workspace = emit_scratch(emit, plan->workspace_bytes);
+    const Action action = {.kind = ACTION_CONV,
+                           .conv = {.plan = plan, .problem = *problem, .memory = memory}};
+    g_array_append_val(emit->program->actions, action);
+}
+
+static void emit_own(Emit *emit)
+{
+    const CzNode *node = emit->node;
+    const CzNode *const *nodes = emit->program->plan->nodes;
+    g_autofree uint64_t *src = g_new0(uint64_t, (gsize)node->n_src + 1);
+    for (int32_t i = 0; i < node->n_src; i++)
+        src[i] = src_address(emit, i);
+    const LaunchMemory memory = {.src = src,
+                                 .dst = emit_address(emit, node->id),
+                                 .scratch = emit_scratch(emit, launch_scratch_bytes(node, nodes))};
+    g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
+    launch_append(launches, node, nodes, &memory);
+    emit_launches(emit, launches);
+}
+
+// ---- filters in 16 bits -------------------------------------------------------------------------
+
+static Pack *find_pack(Emit *emit, const CzNode *filter, CzDtype dtype)
+{
+    CzProgram *program = emit->program;
+    for (guint i = 0; i < program->packs->len; i++) {
+        Pack *pack = &g_array_index(program->packs, Pack, i);
+        if (pack->id == filter->id && pack->dtype == dtype)
+            return pack;
+    }
+    const Pack pack = {filter->id, dtype, program->pack_bytes, false};
+    size_t n_bytes = cz_shape_count(filter->shape) * cz_dtype_size(dtype);
+    program->pack_bytes += (n_bytes + 255) / 256 * 256;
+    g_array_append_val(program->packs, pack);
+    return &g_array_index(program->packs, Pack, program->packs->len - 1);
+}
+
+// The filter in the maps' type. In frozen plans what is cast of parameters has been cast already.
+static uint64_t filter_address(Emit *emit, int32_t index, CzDtype dtype)
+{
+    const CzNode *filter = src_node(emit, index);
+    uint64_t address = src_address(emit, index);
+    if (filter->dtype == dtype)
+        return address;
+    Pack *pack = find_pack(emit, filter, dtype);
+    uint64_t packed = emit->packed + pack->offset;
+    bool ready = emit->program->plan->frozen && filter->op == CZ_OP_PARAM && !emit->once;
+    if (pack->fresh || ready)
+        return packed;
+    g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
+    launch_append_cast(launches, packed, dtype, address, filter->dtype,
+                       cz_shape_count(filter->shape));
+    emit_launches(emit, launches);
+    pack->fresh = true;
+    return packed;
+}
+
+// ---- forward ------------------------------------------------------------------------------------
+
+// How a forward convolution is made, best first.
+typedef enum { FUSED, TO_F32, PLAIN, N_WAYS } Way;
+
+static ConvProblem forward_problem(const Emit *emit, Way way)
+{
+    const CzNode *node = emit->node;
+    const CzConvParams *conv = &node->params.conv;
+    ConvProblem problem = problem_of(CONV_FORWARD, node->dtype, conv, src_node(emit, 0)->shape,
+                                     src_node(emit, 1)->shape, node->shape);
+    if (way == FUSED) {
+        problem.bias = conv->has_bias;
+        problem.residual = conv->has_residual;
+        problem.relu = conv->activation == CZ_ACT_RELU;
+    }
+    problem.f32_result = way == TO_F32;
+    return problem;
+}
+
+// In place of the residual: cuDNN may have written what it still has to read.
+static bool is_over_residual(const Emit *emit)
+{
+    const CzNode *node = emit->node;
+    return node->params.conv.has_residual &&
+           src_address(emit, node->n_src - 1) == emit_address(emit, node->id);
+}
+
+static bool is_possible(const Emit *emit, Way way, bool post)
+{
+    CzActivation activation = emit->node->params.conv.activation;
+    switch (way) {
+    case FUSED:
+        return !post || ((activation == CZ_ACT_NONE || activation == CZ_ACT_RELU) &&
+                         !is_over_residual(emit));
+    case TO_F32: // one rounding, not two
+        return post && emit->node->dtype != CZ_F32;
+    default:
+        return post;
+    }
+}
+
+static void emit_forward(Emit *emit, Way way, const ConvProblem *problem, const ConvPlan *plan)
+{
+    const CzNode *node = emit->node;
+    const CzConvParams *conv = &node->params.conv;
+    uint64_t dst = emit_address(emit, node->id);
+    uint64_t bias = conv->has_bias ? src_address(emit, 2) : 0;
+    uint64_t residual = conv->has_residual ? src_address(emit, node->n_src - 1) : 0;
+    ConvMemory memory = {.src = src_address(emit, 0),
+                         .filter = filter_address(emit, 1, node->dtype),
+                         .dst = dst,
+                         .bias = bias,
+                         .residual = residual};
+    CzDtype made = way == TO_F32 ? CZ_F32 : node->dtype;
+    if (way == TO_F32 || (way == PLAIN && is_over_residual(emit)))
+        memory.dst = emit_scratch(emit, cz_shape_count(node->shape) * cz_dtype_size(made));
+    emit_plan(emit, problem, plan, memory);
+    if (way == FUSED)
+        return;
+    const PostConv post = {memory.dst, bias, residual, dst, made};
+    g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
+    launch_append_post_conv(launches, node, &post);
+    emit_launches(emit, launches);
+}
+
+static bool forward(Emit *emit, GError **error)
+{
+    const CzConvParams *conv = &emit->node->params.conv;
+    bool post = conv->has_bias || conv->has_residual || conv->activation != CZ_ACT_NONE;
+    for (Way way = FUSED; way < N_WAYS; way++) {
+        const ConvPlan *plan = NULL;
+        if (!is_possible(emit, way, post))
+            continue;
+        const ConvProblem problem = forward_problem(emit, way);
+        if (!conv_find(emit->program->device, &problem, &plan, error))
+            return false;
+        if (plan) {
+            emit_forward(emit, way, &problem, plan);
+            return true;
+        }
+    }
+    emit_own(emit);
+    return true;
+}
+
+// ---- gradients ----------------------------------------------------------------------------------
+
+static bool grad_src(Emit *emit, GError **error)
+{
+    const CzNode *node = emit->node, *d_dst = src_node(emit, 0);
+    const ConvPlan *plan = NULL;
+    const ConvProblem problem = problem_of(CONV_GRAD_SRC, node->dtype, &node->params.conv,
+                                           node->shape, src_node(emit, 1)->shape, d_dst->shape);
+    if (!conv_find(emit->program->device, &problem, &plan, error))
+        return false;
+    if (!plan) {
+        emit_own(emit);
+        return true;
+    }
+    const ConvMemory memory = {.src = emit_address(emit, node->id),
+                               .filter = filter_address(emit, 1, node->dtype),
+                               .dst = src_address(emit, 0)};
+    emit_plan(emit, &problem, plan, memory);
+    return true;
+}
+
+// cuDNN gives the gradient of a filter in the type of the maps; from there on it is F32.
+static bool grad_filter(Emit *emit, GError **error)
+{
+    const CzNode *node = emit->node, *src = src_node(emit, 0), *d_dst = src_node(emit, 1);
+    const ConvPlan *plan = NULL;
+    const ConvProblem problem = problem_of(CONV_GRAD_FILTER, src->dtype, &node->params.conv,
+                                           src->shape, node->shape, d_dst->shape);
+    if (!conv_find(emit->program->device, &problem, &plan, error))
+        return false;
+    if (!plan) {
+        emit_own(emit);
+        return true;
+    }
+    uint64_t dst = emit_address(emit, node->id);
+    size_t n = cz_shape_count(node->shape);
+    ConvMemory memory = {.src = src_address(emit, 0), .filter = dst, .dst = src_address(emit, 1)};
+    if (src->dtype != CZ_F32)
+        memory.filter = emit_scratch(emit, n * cz_dtype_size(src->dtype));
+    emit_plan(emit, &problem, plan, memory);
+    if (src->dtype != CZ_F32) {
+        g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
+        launch_append_cast(launches, dst, CZ_F32, memory.filter, src->dtype, n);
+        emit_launches(emit, launches);
+    }
+    return true;
+}
+
+bool emit_conv(Emit *emit, GError **error)
+{
+    switch (emit->node->op) {
+    case CZ_OP_CONV2D_GRAD_SRC:
+        return grad_src(emit, error);
+    case CZ_OP_CONV2D_GRAD_FILTER:
+        return grad_filter(emit, error);
+    default:
+        return forward(emit, error);
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: LGPL-3.0-or-later
+// A program, and what lowering a node needs to know of it.
+#pragma once
+
+#include "lower.h"
+
+typedef enum { ACTION_LAUNCH, ACTION_CONV, ACTION_SUM_RANKS } ActionKind;
+
+typedef struct {
+    ActionKind kind;
+    union {
+        Launch launch;
+        struct {
+            const ConvPlan *plan;
+            ConvProblem problem;
+            ConvMemory memory;
+            cudnnBackendDescriptor_t pack;
+        } conv;
+        struct {
+            const CzRanks *ranks;
+            uint64_t address;
+            size_t n_elements;
+        } sum;
+    };
+} Action;
+
+// Actions of one step, or a row of them that is recorded as one CUDA graph.
+typedef struct {
+    guint first, end;
+    CUgraphExec graph; // NULL: not recorded
+} Range;
+
+// A cast filter: of which node, and where.
+typedef struct {
+    int32_t id;
+    CzDtype dtype;
+    size_t offset;
+    bool fresh; // at this place of the list
+} Pack;
+
+struct CzProgram {
+    CzDevice *device;
+    const CzPlanView *plan;
+    GArray *actions; // Action
+    guint n_once;    // the first of them, which are due once in a program's life
+    Range *steps;    // by step
+    GArray *parts;   // Range: between sums over ranks
+    GArray *packs;   // Pack
+    size_t scratch_bytes, pack_bytes;
+    CzBuffer *scratch, *packed;
+    float *host_sums; // pinned: what ranks sum
+    CUevent *events;  // of timed programs: around every step
+    double *times_us;
+    uint64_t runs;
+    bool no_graphs; // recording failed
+};
+
+// Actions are made twice: first with no memory, to see how much is needed, then for good.
+typedef struct {
+    CzProgram *program;
+    const CzNode *node;
+    uint64_t scratch, packed; // bases
+    size_t scratch_used;      // by this step so far
+    bool once;                // what is emitted now is due once
+} Emit;
+
+uint64_t emit_scratch(Emit *emit, size_t n_bytes);
+uint64_t emit_address(const Emit *emit, int32_t id);
+// All launches of an array, which is emptied.
+void emit_launches(Emit *emit, GArray *launches);
+// A dense convolution or one of its gradients.
+bool emit_conv(Emit *emit, GError **error);
