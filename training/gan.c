@@ -261,6 +261,11 @@ TrainCritic *train_critic_new(CzEngineDevice *device, CzStore *store, const Trai
     return critic;
 }
 
+CzPlan *train_critic_plan(TrainCritic *critic)
+{
+    return critic->plan;
+}
+
 void train_critic_free(TrainCritic *critic)
 {
     if (!critic)

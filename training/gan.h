@@ -46,6 +46,7 @@ bool train_critic_start(CzStore *store, const TrainRecipe *recipe, GError **erro
 TrainCritic *train_critic_new(CzEngineDevice *device, CzStore *store, const TrainRecipe *recipe,
                               GError **error);
 void train_critic_free(TrainCritic *critic);
+CzPlan *train_critic_plan(TrainCritic *critic); // borrowed; for profiles
 // lightness, chroma: the batch as train_step_run() takes it; fake: as chroma. index: of the
 // critic's own steps, from 0. The critic does not learn where its loss is below gan.floor, so that
 // the generator can catch up (scalars->gate is 0 then).

@@ -253,11 +253,12 @@ static CzEngineDevice *open_best(const Opening *opening, GError **error)
     return NULL;
 }
 
-// Index of the first GPU that has the text in its name; -1 if none.
+// Index of the first GPU that has the text in its name; -1 if none, or if it is a number.
 static int find_by_name(const Registry *registry, const char *text)
 {
     g_autofree char *wanted = g_utf8_casefold(text, -1);
-    for (guint i = 0; *wanted && i < registry->infos->len; i++) {
+    bool number = !wanted[strspn(wanted, "0123456789")];
+    for (guint i = 0; !number && i < registry->infos->len; i++) {
         g_autofree char *name = g_utf8_casefold(info_at(registry, i)->name, -1);
         if (g_str_has_prefix(info_at(registry, i)->id, GPU_PREFIX) && strstr(name, wanted))
             return (int)i;

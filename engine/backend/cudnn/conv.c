@@ -146,8 +146,8 @@ static bool fill(CzDevice *device, Entry *entry, const char *text, const ConvPro
     entry->chosen = candidates[choice];
     entry->plan.descriptor = entry->chosen.plan;
     entry->plan.workspace_bytes = entry->chosen.workspace_bytes;
-    snprintf(entry->plan.name, sizeof entry->plan.name, "cudnn %s, engine %d",
-             conv_kind_name(problem->kind), (int)entry->chosen.engine);
+    snprintf(entry->plan.name, sizeof entry->plan.name, "cudnn %s, engine %d", text,
+             (int)entry->chosen.engine);
     return true;
 }
 

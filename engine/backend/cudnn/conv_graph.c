@@ -38,15 +38,10 @@ static const struct {
                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY},
 };
 
-const char *conv_kind_name(ConvKind kind)
-{
-    return kinds[kind].name;
-}
-
 char *conv_text(const ConvProblem *p)
 {
     static const char *const dtypes[] = {[CZ_F32] = "F32", [CZ_BF16] = "BF16", [CZ_F16] = "F16"};
-    g_autoptr(GString) text = g_string_new(conv_kind_name(p->kind));
+    g_autoptr(GString) text = g_string_new(kinds[p->kind].name);
     const int64_t numbers[] = {p->n,        p->c,       p->h,        p->w,          p->k,
                                p->r,        p->s,       p->p,        p->q,          p->stride,
                                p->dilation, p->pad_top, p->pad_left, p->pad_bottom, p->pad_right};

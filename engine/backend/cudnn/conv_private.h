@@ -17,7 +17,6 @@ typedef struct {
 
 // "forward F32 1x3x32x32 8x3x3x3 ...": problems with the same text are the same.
 char *conv_text(const ConvProblem *problem);
-const char *conv_kind_name(ConvKind kind);
 
 // The problem as cuDNN's graph of operations; NULL where a call failed.
 cudnnBackendDescriptor_t conv_graph(Descriptors *all, const ConvProblem *problem);

@@ -298,6 +298,8 @@ const char *cudnn_step_kernel(const CzProgram *program, size_t step, double *tim
         if (action->kind == ACTION_SUM_RANKS)
             return "sum over ranks by the host";
     }
+    if (is_dense_conv(program->plan->nodes[program->plan->steps[step]]))
+        return "no engine: own kernels";
     return range->end > range->first
                ? kernel_name(g_array_index(program->actions, Action, range->end - 1).launch.kernel)
                : "nothing to do";
