@@ -64,6 +64,14 @@ static bool add_params(CzStore *store, const CzGraph *graph)
     return true;
 }
 
+static bool has_bf16(const CzGraph *graph)
+{
+    for (int32_t id = 0; id < cz_graph_n_nodes(graph); id++)
+        if (cz_graph_node(graph, id)->dtype == CZ_BF16)
+            return true;
+    return false;
+}
+
 static void take_ops(Census *census, CzDtype dtype)
 {
     for (int op = 0; op < CZ_N_OPS; op++)
@@ -73,6 +81,9 @@ static void take_ops(Census *census, CzDtype dtype)
             g_autoptr(CzGraph) graph = cz_graph_new();
             if (!cz_op_class((CzOp)op)->example(index, dtype, graph, &dst))
                 break;
+            // Casts have examples of all types.
+            if (has_bf16(graph) && !cz_device_info(census->device)->bf16)
+                continue;
             g_autoptr(CzStore) store = cz_store_new(census->device);
             CzPlan *plan = NULL;
             if (add_params(store, graph))
