@@ -35,5 +35,5 @@ void train_parity_op(const TrainPair *pair, const CzOpClass *op, CzDtype dtype, 
 void train_parity_network(const TrainPair *pair, CzDtype dtype, bool frozen, TrainParity *found);
 // Its loss and the gradients of all its weights, in F32.
 void train_parity_gradients(const TrainPair *pair, TrainParity *found);
-// The same in BF16, by the distance to those in F32.
-void train_parity_bf16_gradients(const TrainPair *pair, TrainParity *found);
+// The same in 16 bits, by the distance to those in F32.
+void train_parity_half_gradients(const TrainPair *pair, CzDtype dtype, TrainParity *found);

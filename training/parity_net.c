@@ -169,17 +169,17 @@ static double rms_difference(const float *a, const float *b, size_t n)
     return sqrt(sum / (double)n);
 }
 
-// Rounding to BF16 flips ReLUs, and single numbers differ by a third. So what counts is the
+// Rounding flips ReLUs, and single numbers differ by a third. So what counts is the
 // distance to the gradients in F32: a device's may not be twice the other's.
-void train_parity_bf16_gradients(const TrainPair *pair, TrainParity *found)
+void train_parity_half_gradients(const TrainPair *pair, CzDtype dtype, TrainParity *found)
 {
-    const Case f32 = {CZ_F32, true, false, 1}, bf16 = {CZ_BF16, true, false, 1};
+    const Case f32 = {CZ_F32, true, false, 1}, half = {dtype, true, false, 1};
     g_auto(ParityResults) exact = {0}, expected = {0}, got = {0};
     g_autoptr(GError) error = NULL;
     found->n++;
     if (!run_case(pair->right, f32, &exact, &error) ||
-        !run_case(pair->right, bf16, &expected, &error) ||
-        !run_case(pair->device, bf16, &got, &error)) {
+        !run_case(pair->right, half, &expected, &error) ||
+        !run_case(pair->device, half, &got, &error)) {
         parity_break(found, "gradients", &error);
         return;
     }
@@ -188,12 +188,12 @@ void train_parity_bf16_gradients(const TrainPair *pair, TrainParity *found)
         double size = parity_largest(exact.data->pdata[i], n);
         double right = rms_difference(exact.data->pdata[i], expected.data->pdata[i], n);
         double error_of = rms_difference(exact.data->pdata[i], got.data->pdata[i], n);
-        double bound = 2 * right + size / 256;
+        double bound = 2 * right + parity_step(dtype) / 2 * size;
         found->worst = MAX(found->worst, bound > 0 ? error_of / bound : 0);
         if (!(error_of <= bound))
-            parity_fail(found, g_strdup_printf("gradient %u on %s, BF16: RMS distance to F32 %.3g, "
+            parity_fail(found, g_strdup_printf("gradient %u on %s, %s: RMS distance to F32 %.3g, "
                                                "expected %.3g, bound %.3g, largest %.3g",
-                                               i, cz_device_info(pair->device)->id, error_of, right,
+                                               i, cz_device_info(pair->device)->id, cz_dtype_name(dtype), error_of, right,
                                                bound, size));
     }
 }

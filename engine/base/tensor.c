@@ -8,6 +8,7 @@
 
 #include "base/bf16.h"
 #include "base/clones.h"
+#include "base/f16.h"
 
 const char *cz_dtype_name(CzDtype dtype)
 {
@@ -54,45 +55,16 @@ void cz_bf16_to_f32(float *restrict dst, const uint16_t *restrict src, size_t n)
         dst[i] = bf16_widen(src[i]);
 }
 
-// IEEE 754 binary16, round to nearest even. Adding a magic number lets the float unit do the
-// rounding of subnormals.
-static inline uint16_t to_f16(float value)
-{
-    uint32_t bits = float_bits(value), sign = (bits >> 16) & 0x8000u;
-    bits &= 0x7fffffffu;
-    if (bits >= 0x7f800000u) // infinity, NaN
-        return (uint16_t)(sign | 0x7c00u | (bits > 0x7f800000u ? 0x200u : 0u));
-    if (bits < 0x38800000u) {                                     // below 2^-14: subnormal in F16
-        float magic = bits_float(0x3f000000u) + bits_float(bits); // 0.5: ulp is 2^-24
-        return (uint16_t)(sign | (float_bits(magic) - 0x3f000000u));
-    }
-    uint32_t rounded = bits + 0xc8000fffu + ((bits >> 13) & 1u);
-    uint32_t half = rounded >> 13;
-    return (uint16_t)(sign | (half > 0x7c00u ? 0x7c00u : half));
-}
-
-static inline float from_f16(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, rest = half & 0x7fffu;
-    if (rest >= 0x7c00u)
-        return bits_float(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
-    if (rest < 0x400u) { // subnormal: rest * 2^-24
-        float value = (float)rest * 0x1p-24f;
-        return sign ? -value : value;
-    }
-    return bits_float(sign | ((rest << 13) + 0x38000000u));
-}
-
 void cz_f32_to_f16(uint16_t *dst, const float *src, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dst[i] = to_f16(src[i]);
+        dst[i] = f16_round(src[i]);
 }
 
 void cz_f16_to_f32(float *dst, const uint16_t *src, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dst[i] = from_f16(src[i]);
+        dst[i] = f16_widen(src[i]);
 }
 
 void cz_view_to_f32(float *dst, const CzView *src)

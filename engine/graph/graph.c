@@ -142,8 +142,8 @@ static bool infer(CzGraph *graph, CzNode *node, GError **error)
         src[i] = graph->nodes->pdata[node->src[i]];
     if (!node->op_class->infer(node, src, error))
         return false;
-    if (node->dtype != CZ_F32 && node->dtype != CZ_BF16)
-        return cz_op_error(error, "expected F32 or BF16, found %s", cz_dtype_name(node->dtype));
+    if (node->dtype != CZ_F32 && node->dtype != CZ_BF16 && node->dtype != CZ_F16)
+        return cz_op_error(error, "expected F32, BF16 or F16, found type %d", (int)node->dtype);
     return cz_shape_bytes(node->shape, node->dtype, NULL, error);
 }
 

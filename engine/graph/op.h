@@ -15,7 +15,7 @@
 #include <cz/graph.h>
 #include <cz/ops.h>
 
-#include "base/bf16.h"
+#include "base/f16.h"
 
 // The classes, by op: cz_op_add and so on.
 #define CZ_OP(NAME, name) extern const CzOpClass cz_op_##name;
@@ -65,12 +65,23 @@ static inline size_t op_offset(CzShape shape, int32_t n, int32_t c, int32_t h, i
     return (((size_t)n * shape.h + h) * shape.w + w) * shape.c + c;
 }
 
-// Element `offset` of an F32 or BF16 view.
+// The float of 16 bits that are BF16 or F16, and the nearest such 16 bits.
+static inline float op_widen(CzDtype dtype, uint16_t half)
+{
+    return dtype == CZ_BF16 ? bf16_widen(half) : f16_widen(half);
+}
+
+static inline uint16_t op_round(CzDtype dtype, float value)
+{
+    return dtype == CZ_BF16 ? bf16_round(value) : f16_round(value);
+}
+
+// Element `offset` of a view.
 static inline float op_load(const CzView *view, size_t offset)
 {
     if (view->dtype == CZ_F32)
         return ((const float *)view->data)[offset];
-    return bf16_widen(((const uint16_t *)view->data)[offset]);
+    return op_widen(view->dtype, ((const uint16_t *)view->data)[offset]);
 }
 
 static inline void op_store(const CzView *view, size_t offset, float value)
@@ -78,7 +89,7 @@ static inline void op_store(const CzView *view, size_t offset, float value)
     if (view->dtype == CZ_F32)
         ((float *)view->data)[offset] = value;
     else
-        ((uint16_t *)view->data)[offset] = bf16_round(value);
+        ((uint16_t *)view->data)[offset] = op_round(view->dtype, value);
 }
 
 static inline float op_load_at(const CzView *view, int32_t n, int32_t c, int32_t h, int32_t w)

@@ -2,7 +2,6 @@
 // Convolution and its two gradients. All three are bilinear in their sources and closed under
 // differentiation: the gradient of each is made of the other two.
 
-#include "base/bf16.h"
 #include "base/clones.h"
 #include "graph/op.h"
 
@@ -101,14 +100,14 @@ static inline bool tap_dst(int32_t x, int32_t pad, int32_t k, const CzConvParams
     return scaled >= 0 && scaled % p->stride == 0 && *at < size;
 }
 
-// The nearest number that BF16 has.
-static inline float rounded(float value)
+// The nearest number that BF16 or F16 has.
+static inline float rounded(CzDtype dtype, float value)
 {
-    return bf16_widen(bf16_round(value));
+    return op_widen(dtype, op_round(dtype, value));
 }
 
 // Sum over n channels of src times filter, which is rounded to src's type first, as the hardware
-// that multiplies in BF16 has it.
+// that multiplies in BF16 and F16 has it.
 CZ_CLONES static float dot(const CzView *src, size_t at, const float *filter, int32_t n)
 {
     float sum = 0;
@@ -117,11 +116,16 @@ CZ_CLONES static float dot(const CzView *src, size_t at, const float *filter, in
 #pragma omp simd reduction(+ : sum)
         for (int32_t i = 0; i < n; i++)
             sum += x[i] * filter[i];
+    } else if (src->dtype == CZ_BF16) {
+        const uint16_t *x = (const uint16_t *)src->data + at;
+#pragma omp simd reduction(+ : sum)
+        for (int32_t i = 0; i < n; i++)
+            sum += bf16_widen(x[i]) * rounded(CZ_BF16, filter[i]);
     } else {
         const uint16_t *x = (const uint16_t *)src->data + at;
 #pragma omp simd reduction(+ : sum)
         for (int32_t i = 0; i < n; i++)
-            sum += bf16_widen(x[i]) * rounded(filter[i]);
+            sum += f16_widen(x[i]) * rounded(CZ_F16, filter[i]);
     }
     return sum;
 }
@@ -133,9 +137,12 @@ CZ_CLONES static void add_filter(float *sum, float factor, const float *filter, 
     if (dtype == CZ_F32) {
         for (int32_t i = 0; i < n; i++)
             sum[i] += factor * filter[i];
+    } else if (dtype == CZ_BF16) {
+        for (int32_t i = 0; i < n; i++)
+            sum[i] += factor * rounded(CZ_BF16, filter[i]);
     } else {
         for (int32_t i = 0; i < n; i++)
-            sum[i] += factor * rounded(filter[i]);
+            sum[i] += factor * rounded(CZ_F16, filter[i]);
     }
 }
 
@@ -146,10 +153,14 @@ CZ_CLONES static void add_src(double *sum, double factor, const CzView *src, siz
         const float *x = (const float *)src->data + at;
         for (int32_t i = 0; i < n; i++)
             sum[i] += factor * x[i];
-    } else {
+    } else if (src->dtype == CZ_BF16) {
         const uint16_t *x = (const uint16_t *)src->data + at;
         for (int32_t i = 0; i < n; i++)
             sum[i] += factor * bf16_widen(x[i]);
+    } else {
+        const uint16_t *x = (const uint16_t *)src->data + at;
+        for (int32_t i = 0; i < n; i++)
+            sum[i] += factor * f16_widen(x[i]);
     }
 }
 

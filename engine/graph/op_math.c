@@ -27,7 +27,7 @@ static bool fits(int32_t b, int32_t a)
     return b == a || b == 1;
 }
 
-// b may be F32 beside a BF16 a: biases and scalar factors are F32 always.
+// b may be F32 beside a BF16 or F16 a: biases and scalar factors are F32 always.
 static bool infer_binary(CzNode *node, const CzNode *const *src, GError **error)
 {
     CzShape a = src[0]->shape, b = src[1]->shape;
@@ -120,7 +120,7 @@ CzValue cz_mul(CzGraph *graph, CzValue a, CzValue b)
 }
 
 // a, and b alike, repeated over places, over places and pictures, over channels, everywhere; in
-// the second round b is F32 beside a BF16 a.
+// the second round b is F32 beside a BF16 or F16 a.
 static bool example_binary(unsigned index, CzDtype dtype, CzGraph *graph, CzValue *dst, CzOp op)
 {
     const CzShape a_shape = {2, 17, 3, 5};

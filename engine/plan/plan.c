@@ -318,7 +318,7 @@ static bool check_written(const CzPlan *plan, GError **error)
     return true;
 }
 
-// All bits set is not a number in F32 and in BF16.
+// All bits set is not a number in F32, in BF16 and in F16.
 static bool poison_regions(CzPlan *plan, int32_t step, bool before, GError **error)
 {
     const CzEngineDevice *device = plan->device;

@@ -117,6 +117,7 @@ static void references_write_all_of_dst_and_nothing_else(void)
 {
     for_every_example(check_reference, CZ_F32);
     for_every_example(check_reference, CZ_BF16);
+    for_every_example(check_reference, CZ_F16);
 }
 
 // dst in the memory of source i gives the same, wherever the class says that it may lie there.
@@ -150,15 +151,22 @@ static void references_work_in_place_where_they_say(void)
 {
     for_every_example(check_in_place, CZ_F32);
     for_every_example(check_in_place, CZ_BF16);
+    for_every_example(check_in_place, CZ_F16);
 }
 
-// On the grid every BF16 input is exact, so BF16 differs from F32 by the one rounding at the
-// output, 2^-8 at most (8 significant bits), and by what F32 itself rounds on the way.
+// What one rounding changes at most, as a share: BF16 has 8 significant bits, F16 has 11.
+static double rounding(CzDtype dtype)
+{
+    return dtype == CZ_BF16 ? 0x1p-8 : dtype == CZ_F16 ? 0x1p-11 : 0;
+}
+
+// On the grid every input is exact in BF16 and F16, so they differ from F32 by the one rounding at
+// the output, and by what F32 itself rounds on the way.
 static void check_rounds_once(const CzOpClass *op, unsigned index, CzDtype dtype)
 {
     CzValue wide, narrow;
     g_autoptr(CzGraph) wide_graph = example(op, index, CZ_F32, &wide);
-    g_autoptr(CzGraph) narrow_graph = example(op, index, CZ_BF16, &narrow);
+    g_autoptr(CzGraph) narrow_graph = example(op, index, dtype, &narrow);
     if (!wide_graph || !narrow_graph)
         return;
     g_autoptr(Interpreter) wide_it = interpreter_new(wide_graph, &wide, 1);
@@ -169,7 +177,7 @@ static void check_rounds_once(const CzOpClass *op, unsigned index, CzDtype dtype
     interpreter_run(narrow_it);
     g_autofree float *expected = interpreter_floats(wide_it, wide);
     g_autofree float *found = interpreter_floats(narrow_it, narrow);
-    double unit = cz_graph_dtype(narrow_graph, narrow) == CZ_BF16 ? 0x1p-8 : 0.0;
+    double unit = rounding(cz_graph_dtype(narrow_graph, narrow));
     size_t n = cz_shape_count(cz_graph_shape(wide_graph, wide));
     double largest = 0.0;
     for (size_t i = 0; i < n; i++)
@@ -178,16 +186,18 @@ static void check_rounds_once(const CzOpClass *op, unsigned index, CzDtype dtype
         double bound = unit * fabs((double)expected[i]) + 8.0 * 0x1p-24 * largest;
         if (fabs((double)found[i] - (double)expected[i]) <= bound)
             continue;
-        g_test_message("%s, example %u, element %zu: BF16 %.9g, F32 %.9g, bound %.3g", op->name,
-                       index, i, (double)found[i], (double)expected[i], bound);
+        g_test_message("%s, example %u, element %zu: %s %.9g, F32 %.9g, bound %.3g", op->name,
+                       index, i, cz_dtype_name(dtype), (double)found[i], (double)expected[i],
+                       bound);
         g_test_fail();
         return;
     }
 }
 
-static void bf16_references_round_once(void)
+static void references_round_once(void)
 {
     for_every_example(check_rounds_once, CZ_BF16);
+    for_every_example(check_rounds_once, CZ_F16);
 }
 
 // ---- finite differences -------------------------------------------------------------------------
@@ -211,12 +221,12 @@ static void add_value(GArray *values, CzValue value)
     g_array_append_val(values, value);
 }
 
-// step: about the cube root of the unit roundoff, 2^-8; where BF16 lies on the way 2^-6, whose
-// double is still exact in BF16 for numbers on the grid. Kinks are at least 2^-4 away.
+// step: about the cube root of the unit roundoff, 2^-8; where fewer bits lie on the way 2^-6, whose
+// double is still exact in BF16 and F16 for numbers on the grid. Kinks are at least 2^-4 away.
 static double choose_step(const CzGraph *graph)
 {
     for (int32_t id = 0; id < cz_graph_n_nodes(graph); id++)
-        if (cz_graph_node(graph, id)->dtype == CZ_BF16)
+        if (cz_graph_node(graph, id)->dtype != CZ_F32)
             return 0x1p-6;
     return 0x1p-8;
 }
@@ -411,11 +421,13 @@ static void check_order(const char *what, CzGraph *graph, GArray *outs, Tally *t
 
 // First order: the op. Second order: the gradients that the first one gave, by every source and
 // by the weights of the first functional.
-static void check_gradients(const CzOpClass *op, unsigned index, Tally *first, Tally *second)
+static void check_gradients(const CzOpClass *op, unsigned index, CzDtype dtype, Tally *first,
+                            Tally *second)
 {
     CzValue dst;
-    g_autoptr(CzGraph) graph = example(op, index, CZ_F32, &dst);
-    g_autofree char *what = g_strdup_printf("%s, example %u", op->name, index);
+    g_autoptr(CzGraph) graph = example(op, index, dtype, &dst);
+    g_autofree char *what =
+        g_strdup_printf("%s, example %u, %s", op->name, index, cz_dtype_name(dtype));
     g_autofree char *again = g_strdup_printf("%s, second order", what);
     g_autoptr(GArray) outs = g_array_new(FALSE, FALSE, sizeof(CzValue));
     add_value(outs, dst);
@@ -424,25 +436,34 @@ static void check_gradients(const CzOpClass *op, unsigned index, Tally *first, T
         check_order(again, graph, outs, second);
 }
 
+// Every example of an op; how many there are.
+static unsigned check_examples(const CzOpClass *op, CzDtype dtype, Tally *first, Tally *second)
+{
+    for (unsigned index = 0;; index++) {
+        CzValue dst;
+        g_autoptr(CzGraph) graph = example(op, index, dtype, &dst);
+        if (!graph)
+            return index;
+        check_gradients(op, index, dtype, first, second);
+    }
+}
+
+// In F32: rules know no types but those of their values, and fewer bits would only blur the
+// differences. cast's rule is about types, and exact on the grid.
 static void gradients_agree_with_finite_differences(void)
 {
     Tally first = {0}, second = {0};
     unsigned n_ops = 0;
     for (int i = 0; i < CZ_N_OPS; i++) {
         const CzOpClass *op = cz_op_class((CzOp)i);
-        unsigned index = 0;
-        CzValue dst;
         if (!op->gradient)
             continue;
-        for (;; index++) {
-            g_autoptr(CzGraph) graph = example(op, index, CZ_F32, &dst);
-            if (!graph)
-                break;
-            check_gradients(op, index, &first, &second);
-        }
-        if (index == 0)
+        unsigned n_examples = check_examples(op, CZ_F32, &first, &second);
+        if (n_examples == 0)
             g_test_message("%s has a gradient and no example", op->name);
-        g_assert_cmpuint(index, >, 0);
+        g_assert_cmpuint(n_examples, >, 0);
+        if (op->op == CZ_OP_CAST)
+            n_examples += check_examples(op, CZ_F16, &first, &second);
         n_ops++;
     }
     g_test_message("%u ops with gradients; right: %u pairs of op and example (%zu elements) in the "
@@ -460,7 +481,7 @@ int main(int argc, char **argv)
                     references_write_all_of_dst_and_nothing_else);
     g_test_add_func("/graph/ops/references_work_in_place_where_they_say",
                     references_work_in_place_where_they_say);
-    g_test_add_func("/graph/ops/bf16_references_round_once", bf16_references_round_once);
+    g_test_add_func("/graph/ops/references_round_once", references_round_once);
     g_test_add_func("/graph/ops/gradients_agree_with_finite_differences",
                     gradients_agree_with_finite_differences);
     return g_test_run();

@@ -108,23 +108,54 @@ static void convolution_is_its_formula(void)
     g_assert_cmpuint(n, >=, 15);
 }
 
-// 1 + 2^-8 is halfway between two BF16 numbers and goes to the even one, 1: so must a filter.
-static void bf16_convolution_rounds_its_filter(void)
+// 1 + half is halfway between two numbers of the type and goes to the even one, 1: so must a
+// filter, on the way there and back.
+static void check_rounded_filter(CzDtype dtype, float half)
+{
+    const CzShape one = {1, 1, 1, 1};
+    g_autoptr(CzGraph) graph = cz_graph_new();
+    CzValue src = cz_input(graph, "src", one), filter = cz_input(graph, "filter", one);
+    CzValue x = cz_cast(graph, src, dtype), dst[2];
+    dst[0] = cz_conv2d(graph, x, filter, CZ_NONE, CZ_NONE, (CzConvParams){0});
+    dst[1] = cz_conv2d_grad_src(graph, x, filter, one, (CzConvParams){0});
+    for (int i = 0; i < 2; i++)
+        dst[i] = cz_scale(graph, cz_cast(graph, dst[i], CZ_F32), 1 / half, -1 / half);
+    g_autoptr(Interpreter) interpreter = interpreter_new(graph, dst, 2);
+    const float filters[] = {1 + half, 1 + 1.01f * half}, expected[] = {0, 2};
+    for (int i = 0; i < 2; i++) {
+        *(float *)interpreter_view(interpreter, src)->data = 1;
+        *(float *)interpreter_view(interpreter, filter)->data = filters[i];
+        interpreter_run(interpreter);
+        for (int j = 0; j < 2; j++)
+            g_assert_cmpfloat(*(float *)interpreter_view(interpreter, dst[j])->data, ==,
+                              expected[i]);
+    }
+}
+
+static void convolution_rounds_its_filter_to_its_type(void)
+{
+    check_rounded_filter(CZ_BF16, 0x1p-8f);
+    check_rounded_filter(CZ_F16, 0x1p-11f);
+}
+
+// 65504 is the largest number that F16 has; what rounds to more is infinite.
+static void f16_ends_at_65504(void)
 {
     g_autoptr(CzGraph) graph = cz_graph_new();
-    CzValue src = cz_input(graph, "src", cz_shape(1, 1, 1, 1));
-    CzValue filter = cz_input(graph, "filter", cz_shape(1, 1, 1, 1));
-    CzValue dst =
-        cz_conv2d(graph, cz_cast(graph, src, CZ_BF16), filter, CZ_NONE, CZ_NONE, (CzConvParams){0});
-    CzValue scaled = cz_scale(graph, cz_cast(graph, dst, CZ_F32), 256, -256);
-    g_autoptr(Interpreter) interpreter = interpreter_new(graph, &scaled, 1);
-    *(float *)interpreter_view(interpreter, src)->data = 1;
-    *(float *)interpreter_view(interpreter, filter)->data = 1 + 1 / 256.0f;
+    CzValue src = cz_input(graph, "src", cz_shape(1, 4, 1, 1));
+    CzValue twice = cz_scale(graph, cz_cast(graph, src, CZ_F16), 2, 0);
+    CzValue dst = cz_cast(graph, twice, CZ_F32), wide = cz_cast(graph, twice, CZ_BF16);
+    const CzValue outputs[] = {dst, wide};
+    g_autoptr(Interpreter) interpreter = interpreter_new(graph, outputs, 2);
+    memcpy(interpreter_view(interpreter, src)->data, (float[]){32752, -32752, 32768, 0x1p-24f}, 16);
     interpreter_run(interpreter);
-    g_assert_cmpfloat(*(float *)interpreter_view(interpreter, scaled)->data, ==, 0);
-    *(float *)interpreter_view(interpreter, filter)->data = 1 + 1.01f / 256;
-    interpreter_run(interpreter);
-    g_assert_cmpfloat(*(float *)interpreter_view(interpreter, scaled)->data, ==, 2);
+    const float *found = interpreter_view(interpreter, dst)->data;
+    const float expected[] = {65504, -65504, INFINITY, 0x1p-23f};
+    for (int i = 0; i < 4; i++)
+        g_assert_cmpfloat(found[i], ==, expected[i]);
+    g_autofree float *coarse = interpreter_floats(interpreter, wide);
+    g_assert_cmpfloat(coarse[0], ==, 65536); // BF16's next
+    g_assert_cmpfloat(coarse[2], ==, INFINITY);
 }
 
 // ---- resize and pool ----------------------------------------------------------------------------
@@ -291,10 +322,14 @@ static void moves_refuse_what_lies_outside(void)
     refused(c, cz_pool(c, src, 3), "pool: source 0: expected a size divisible by 3");
     g_autoptr(CzGraph) d = cz_graph_new();
     src = cz_input(d, "src", all);
-    refused(d, cz_cast(d, src, CZ_F16), "cast: dtype: expected F32 or BF16, found F16");
+    refused(d, cz_cast(d, src, (CzDtype)3), "cast: expected F32, BF16 or F16, found type 3");
     g_autoptr(CzGraph) e = cz_graph_new();
     src = cz_input(e, "src", all);
     refused(e, cz_resize(e, src, 0, 4), "resize: ");
+    g_autoptr(CzGraph) f = cz_graph_new();
+    src = cz_input(f, "src", all);
+    const CzValue both[] = {cz_cast(f, src, CZ_BF16), cz_cast(f, src, CZ_F16)};
+    refused(f, cz_concat(f, both, 2), "concat: source 1: expected BF16, found F16");
 }
 
 int main(int argc, char **argv)
@@ -303,7 +338,8 @@ int main(int argc, char **argv)
     g_test_set_nonfatal_assertions();
 #define CASE(name) g_test_add_func("/engine/references/" #name, name)
     CASE(convolution_is_its_formula);
-    CASE(bf16_convolution_rounds_its_filter);
+    CASE(convolution_rounds_its_filter_to_its_type);
+    CASE(f16_ends_at_65504);
     CASE(resize_is_pytorchs);
     CASE(pool_is_the_mean_of_squares);
     CASE(concat_puts_channels_side_by_side);

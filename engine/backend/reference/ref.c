@@ -62,7 +62,7 @@ static void close_device(CzDevice *device)
 
 static bool supports(const CzDevice *device, const CzNode *node)
 {
-    return node->op_class->reference && node->dtype != CZ_F16;
+    return node->op_class->reference;
 }
 
 static bool alloc_buffer(CzDevice *device, size_t n_bytes, CzBuffer **buffer, GError **error)

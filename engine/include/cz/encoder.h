@@ -16,7 +16,7 @@ extern const int32_t cz_encoder_widths[CZ_ENCODER_LEVELS];
 #define CZ_ENCODER_SCALE (255.0f / 128)
 #define CZ_ENCODER_SHIFT (-127.0f / 128)
 
-// src: (n, c, h, w), F32 or BF16, as the levels are; levels: the last block of each of the first
+// src: (n, c, h, w), of any type, as the levels are; levels: the last block of each of the first
 // n_levels sizes, without activation. Parameters are PREFIX + "stem.weight", PREFIX +
 // "block.0.depthwise.weight" and so on.
 void cz_encoder_build(CzGraph *graph, CzValue src, const char *prefix, CzValue *levels,

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // One builder per op, with its formula. Shapes are (n, c, h, w); memory is NHWC (tensor.h).
 //
-// Element types: activations are F32 or BF16, and an op's activations all have the same one;
+// Element types: activations are F32, BF16 or F16, and an op's activations all have the same one;
 // filters, biases, scalars, losses, gradients of filters and optimizer state are F32 always.
-// A backend computes BF16 ops with F32 sums and rounds once, at the output.
+// A backend computes BF16 and F16 ops with F32 sums and rounds once, at the output; an F16 output
+// beyond 65504 is infinite then. A convolution's filter is rounded to its activations' type first.
+// Every backend takes BF16; what does not take F16 says so when a plan is made.
+// Gradients of filters, too, may be rounded once to the type of the maps, by a backend whose library
+// gives no other (cuDNN).
 #pragma once
 
 #include <cz/graph.h>
 
 G_BEGIN_DECLS
 
-// Data that the host writes before a run (F32; cast in the graph if BF16 is wanted).
+// Data that the host writes before a run (F32; cast in the graph if another type is wanted).
 CzValue cz_input(CzGraph *graph, const char *name, CzShape shape);
 // An F32 tensor of the store; the same name twice gives the same value.
 CzValue cz_param(CzGraph *graph, const char *name, CzShape shape);

@@ -86,7 +86,7 @@ size_t cz_plan_arena_bytes(const CzPlan *plan); // activations, after sharing
 size_t cz_plan_total_bytes(const CzPlan *plan); // with scratch and packed filters, without the store
 
 // input: an INPUT of the graph (nothing happens if the outputs do not need it); output: one of
-// outputs. n_elements must match (CZ_ERROR_SHAPE); BF16 comes back as F32. An input keeps its data
+// outputs. n_elements must match (CZ_ERROR_SHAPE); BF16 and F16 come back as F32. An input keeps its data
 // only until the end of the next run, so every input is due before every run (CZ_ERROR_ARGUMENT);
 // outputs keep theirs until the next run starts, whatever is written meanwhile.
 bool cz_plan_write(CzPlan *plan, CzValue input, const float *data, size_t n_elements, GError **error);

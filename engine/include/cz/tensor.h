@@ -15,7 +15,8 @@
 
 G_BEGIN_DECLS
 
-typedef enum { CZ_F32, CZ_BF16, CZ_F16 } CzDtype; // F16 occurs in files only (and on GPUs)
+// BF16: the upper half of an F32. F16: IEEE 754 binary16, three more bits and 65504 at most.
+typedef enum { CZ_F32, CZ_BF16, CZ_F16 } CzDtype;
 
 typedef struct {
     int32_t n, c, h, w;
