@@ -165,6 +165,17 @@ static bool colorize_to_place(const Job *job, const char *path, GError **error)
 
 // ---- the command --------------------------------------------------------------------------------
 
+// The CzDtype that --precision names; -1: none.
+static int precision(const Arguments *a)
+{
+    for (CzDtype dtype = CZ_F32; dtype <= CZ_F16; dtype++) {
+        g_autofree char *name = g_ascii_strdown(cz_dtype_name(dtype), -1);
+        if (g_strcmp0(a->precision, name) == 0)
+            return (int)dtype;
+    }
+    return a->precision ? -1 : CZ_F32;
+}
+
 static bool read_settings(const Arguments *a, CzSettings *settings, GError **error)
 {
     const struct {
@@ -190,7 +201,7 @@ static bool start(Job *job, GError **error)
     const Arguments *a = job->arguments;
     const CzColorizerOptions options = {.weights = job->settings.weights,
                                         .device = job->settings.device,
-                                        .bf16 = g_strcmp0(a->precision, "bf16") == 0,
+                                        .precision = (CzDtype)precision(a),
                                         .threads = a->threads};
     if (!find_place(job, error) || !train_vips_start(error))
         return false;
@@ -245,8 +256,8 @@ static int check(const Arguments *a)
     if (a->threads < 0 || a->threads > 1024)
         return train_cli_tell("apply", TRAIN_USAGE, "--threads is %d, allowed is 0 to 1024",
                               a->threads);
-    if (a->precision && strcmp(a->precision, "f32") != 0 && strcmp(a->precision, "bf16") != 0)
-        return train_cli_tell("apply", TRAIN_USAGE, "--precision is %s, expected f32 or bf16",
+    if (precision(a) < 0)
+        return train_cli_tell("apply", TRAIN_USAGE, "--precision is %s, expected f32, bf16 or f16",
                               a->precision);
     bool folder = g_file_test(a->out, G_FILE_TEST_IS_DIR) || g_str_has_suffix(a->out, "/");
     if (!folder && !a->photos[1] && !train_photo_file_format(a->out))
@@ -280,7 +291,7 @@ int train_command_apply(int argc, char **argv)
         {"keep-tone", 0, 0, G_OPTION_ARG_NONE, &a.keep_tone,
          "Mix with the tint that the photograph has", NULL},
         {"precision", 0, 0, G_OPTION_ARG_STRING, &a.precision,
-         "Of the network: f32, bf16 (default: f32)", "P"},
+         "Of the network: f32, bf16, f16 (GPUs; default: f32)", "P"},
         {"threads", 0, 0, G_OPTION_ARG_INT, &a.threads,
          "Compute threads (default: free physical cores)", "N"},
         {"verbose", 'v', 0, G_OPTION_ARG_NONE, &a.verbose, "Tell device and peak memory", NULL},

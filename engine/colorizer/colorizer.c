@@ -23,8 +23,8 @@ typedef struct {
 static bool job_open(void *data, GError **error)
 {
     Opening *opening = data;
-    opening->colorizer->network =
-        cz_network_new(opening->weights, opening->options->device, opening->options->bf16, error);
+    opening->colorizer->network = cz_network_new(opening->weights, opening->options->device,
+                                                 opening->options->precision, error);
     return opening->colorizer->network != NULL;
 }
 

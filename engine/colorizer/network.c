@@ -37,7 +37,8 @@ struct CzNetwork {
     CzNetworkUse use;
     CzHintHead *hints;    // NULL: none
     CzClassHead *classes; // NULL: none
-    bool bf16, automatic;
+    CzDtype precision;    // as asked for
+    bool automatic;
     guint64 tried; // bit i: the i-th device of cz_devices() has refused
     CzEngineDevice *device;
     CzDeviceInfo info;
@@ -177,10 +178,11 @@ static bool move_on(CzNetwork *network, const GError *cause)
     return next_device(network);
 }
 
-CzNetwork *cz_network_new(const char *weights, const char *device, bool bf16, GError **error)
+CzNetwork *cz_network_new(const char *weights, const char *device, CzDtype precision,
+                          GError **error)
 {
     CzNetwork *network = g_new0(CzNetwork, 1);
-    network->bf16 = bf16;
+    network->precision = precision;
     network->automatic = !device || !*device || g_str_equal(device, "auto");
     if (!read_file(network, weights, error) ||
         !enter_device(network, network->automatic ? NULL : device, error)) {
@@ -247,11 +249,18 @@ static int32_t ceil_div(int32_t n, int32_t divisor)
     return (n + divisor - 1) / divisor;
 }
 
+// The type of the activations on this device. F16 is asked for where it is fast, on GPUs; a CPU
+// that serves in their place would be slower for it, or does not run it at all.
+static CzDtype precision_here(const CzNetwork *network)
+{
+    return network->precision == CZ_F16 && is_on_cpu(network) ? CZ_F32 : network->precision;
+}
+
 // The network, and its color brought to half the picture's size, whatever size it has.
 static void build(SizedPlan *sized, const CzNetwork *network)
 {
     CzGraph *graph = sized->graph;
-    const CzGeneratorUse use = {.dtype = network->bf16 ? CZ_BF16 : CZ_F32};
+    const CzGeneratorUse use = {.dtype = precision_here(network)};
     int32_t stride = cz_generator_stride(&network->params);
     CzGeneratorOutput output;
     sized->input = cz_input(graph, "lightness", cz_shape(1, 1, sized->padded_h, sized->padded_w));
@@ -287,6 +296,9 @@ static bool plan_init(SizedPlan *sized, const CzNetwork *network, int32_t w, int
     const CzPlanOptions options = {.frozen = true};
     sized->plan = cz_plan_new(network->device, network->store, sized->graph, outputs, n_outputs,
                               &options, error);
+    // Perhaps another precision would do.
+    if (!sized->plan && precision_here(network) != CZ_F32)
+        g_prefix_error(error, "the network in %s: ", cz_dtype_name(precision_here(network)));
     return sized->plan != NULL;
 }
 

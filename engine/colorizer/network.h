@@ -21,8 +21,10 @@ typedef struct {
     bool d65; // a* and b* are under D65
 } CzNetworkUse;
 
-// device: as cz_device_open takes it. CZ_ERROR_IO, FORMAT, MODEL, BACKEND, MEMORY.
-CzNetwork *cz_network_new(const char *weights, const char *device, bool bf16, GError **error);
+// device: as cz_device_open takes it; precision: as in CzColorizerOptions. CZ_ERROR_IO, FORMAT,
+// MODEL, BACKEND, MEMORY.
+CzNetwork *cz_network_new(const char *weights, const char *device, CzDtype precision,
+                          GError **error);
 void cz_network_free(CzNetwork *network); // accepts NULL
 const CzNetworkUse *cz_network_use(const CzNetwork *network);
 // What the file has learned about hints; NULL: nothing.

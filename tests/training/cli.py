@@ -426,6 +426,14 @@ def apply_keeps_size_and_depth():
     check(read("out.png") == read("out2.png"), "a second time gave another picture")
 
 
+def apply_computes_in_the_precision_asked_for():
+    for precision in ("f32", "bf16", "f16"):
+        succeed(*apply_arguments("--precision", precision, "-o", precision + ".png", "photo.png"))
+    check(read("f32.png") == read("out.png"), "f32 is not the default")
+    check(read("bf16.png") != read("f32.png"), "bf16 is f32")
+    check(read("f16.png") == read("f32.png"), "f16 is for GPUs; on the CPU it is f32")
+
+
 def png_pixels(name):
     """Rows of a PNG without filters beyond what libvips and we write."""
     data, at, packed = read(name), 8, b""
@@ -656,6 +664,7 @@ CLAIMS = [help_is_given_everywhere, wrong_usage_is_exit_2, prepare_takes_colour_
           full_disk_keeps_the_old_checkpoints, a_log_on_a_full_disk_is_told_once, train_refuses_what_cannot_be,
           no_picture_held_back_is_no_error, training_from_weights_is_measured_against_them,
           evaluate_keeps_to_what_was_held_back, prepare_overwrites_sets_alone, validation_shows_pictures, apply_keeps_size_and_depth,
+          apply_computes_in_the_precision_asked_for,
           apply_keeps_stems_in_a_folder_and_goes_on, apply_overwrites_no_photograph_and_no_result,
           apply_refuses_bad_photographs, apply_refuses_bad_weights, apply_refuses_bad_settings,
           apply_refuses_unwritable_places, apply_follows_hints, evaluate_makes_table_json_and_sheet,

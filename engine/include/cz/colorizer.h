@@ -29,8 +29,11 @@ typedef struct CzChroma CzChroma;
 typedef struct {
     const char *weights; // NULL or "": the bundled ones (cz_weights_bundled)
     const char *device;  // NULL: auto
-    bool bf16;           // activations in BF16
-    int threads;         // 0: all available cores
+    // The network's activations; zero is F32. BF16 runs everywhere. F16 is for GPUs: on a CPU it is
+    // F32, for it is asked for to be fast; a GPU that does not run it is refused (CZ_ERROR_BACKEND in
+    // the first predict), or left for the next device if device is "auto".
+    CzDtype precision;
+    int threads; // 0: all available cores
 } CzColorizerOptions;
 
 // CZ_ERROR_IO, FORMAT, MODEL (weights), BACKEND (device), MEMORY.
