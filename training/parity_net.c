@@ -193,7 +193,7 @@ void train_parity_half_gradients(const TrainPair *pair, CzDtype dtype, TrainPari
         if (!(error_of <= bound))
             parity_fail(found, g_strdup_printf("gradient %u on %s, %s: RMS distance to F32 %.3g, "
                                                "expected %.3g, bound %.3g, largest %.3g",
-                                               i, cz_device_info(pair->device)->id, cz_dtype_name(dtype), error_of, right,
-                                               bound, size));
+                                               i, cz_device_info(pair->device)->id,
+                                               cz_dtype_name(dtype), error_of, right, bound, size));
     }
 }

@@ -159,15 +159,15 @@ static int take_census(void)
         printf("%s\n", error->message);
         return 1;
     }
-    bool bf16 = cz_device_info(census.device)->bf16;
-    const CzDtype dtypes[] = {CZ_F32, bf16 ? CZ_BF16 : CZ_F32};
-    for (size_t d = 0; d < G_N_ELEMENTS(dtypes); d++) {
-        if (d > 0 && dtypes[d] == CZ_F32)
+    for (CzDtype dtype = CZ_F32; dtype <= CZ_F16; dtype++) {
+        if (dtype == CZ_BF16 && !cz_device_info(census.device)->bf16)
             continue;
-        take_ops(&census, dtypes[d]);
-        take_inference(&census, dtypes[d]);
-        take_training(&census, "photo.conf", dtypes[d] != CZ_F32);
-        take_training(&census, "seed-as-meant.conf", dtypes[d] != CZ_F32);
+        take_ops(&census, dtype);
+        take_inference(&census, dtype);
+        if (dtype == CZ_F16) // for inference alone
+            continue;
+        take_training(&census, "photo.conf", dtype == CZ_BF16);
+        take_training(&census, "seed-as-meant.conf", dtype == CZ_BF16);
     }
     guint n = g_hash_table_size(census.problems);
     printf("%u problems, %d without an engine\n", n, census.n_own);
