@@ -68,6 +68,10 @@ static bool predict(const PluginTarget *target, PluginPixels *pixels, const CzSe
             cz_colorizer_predict(made->colorizer, &photo, settings->tile_size, progress, error);
     }
     plugin_host_print_time("predict", start_us);
+    g_autofree char *notice = cz_colorizer_notice(made->colorizer);
+    if (notice) {
+        g_message("%s", notice);
+    }
     return made->chroma && add_hints(made, target, pixels, settings, error);
 }
 

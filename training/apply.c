@@ -129,6 +129,13 @@ static bool add_hints(const Job *job, CzChroma *chroma, const CzPhoto *photo, GE
            cz_chroma_hint(chroma, dabs, n, job->settings.reach, error);
 }
 
+static void tell_notice(const Job *job)
+{
+    g_autofree char *notice = cz_colorizer_notice(job->colorizer);
+    if (notice)
+        fprintf(stderr, "colorizer apply: %s\n", notice);
+}
+
 static bool colorize(const Job *job, const char *path, const char *target, GError **error)
 {
     gint64 mark = g_get_monotonic_time();
@@ -140,6 +147,7 @@ static bool colorize(const Job *job, const char *path, const char *target, GErro
     g_autoptr(CzChroma) chroma =
         cz_colorizer_predict(job->colorizer, photo, job->settings.tile_size, NULL, error);
     double network = seconds_since(&mark);
+    tell_notice(job);
     if (!chroma || !add_hints(job, chroma, photo, error) ||
         !cz_chroma_apply(chroma, job->colorizer, &job->settings, photo, NULL, error)) {
         g_prefix_error(error, "cannot colorize '%s': ", path);

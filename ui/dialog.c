@@ -265,6 +265,11 @@ static void on_done(void *user, CzChroma *chroma, const CzDeviceInfo *device, co
         finish(dialog);
 }
 
+static void on_notice(void *user, const char *text)
+{
+    show_message(user, _("Another device computes the colors."), text);
+}
+
 // ---- controls ---------------------------------------------------------------------------------
 
 // Reads all controls; starts again where the network would say something else.
@@ -530,7 +535,7 @@ UiAnswer ui_dialog_run(const UiHost *host, const CzPhoto *photo, CzSettings *set
                        UiOutcome *outcome, GError **error)
 {
     Dialog dialog = {.host = host, .photo = photo, .settings = *settings};
-    const UiJobEvents events = {on_proxy, on_done, &dialog};
+    const UiJobEvents events = {on_proxy, on_done, &dialog, on_notice};
     *outcome = (UiOutcome){0};
     dialog.job = ui_job_new(photo, &events, error);
     if (!dialog.job)

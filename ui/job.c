@@ -44,6 +44,7 @@ typedef struct {
     gint serial;
     CzChroma *chroma;
     CzDeviceInfo device;
+    char *notice;
     GError *error;
 } Result;
 
@@ -57,6 +58,7 @@ static void result_free(gpointer data)
 {
     Result *result = data;
     cz_chroma_free(result->chroma);
+    g_free(result->notice);
     g_clear_error(&result->error);
     job_unref(result->job);
     g_free(result);
@@ -95,6 +97,8 @@ static gboolean tell_result(gpointer data)
     job->busy = false;
     job->events.done(job->events.user, g_steal_pointer(&result->chroma),
                      result->error ? NULL : &result->device, result->error);
+    if (result->notice && job->events.notice)
+        job->events.notice(job->events.user, result->notice);
     return G_SOURCE_REMOVE;
 }
 
@@ -179,6 +183,7 @@ static void work_on(UiJob *job, Result *result, const char *weights, const char 
     result->chroma =
         cz_colorizer_predict(job->colorizer, &photo, tile_size, &progress, &result->error);
     result->device = *cz_colorizer_device(job->colorizer);
+    result->notice = cz_colorizer_notice(job->colorizer);
 }
 
 static gpointer work(gpointer data)

@@ -15,6 +15,9 @@ typedef struct {
     // on, NULL with an error.
     void (*done)(void *user, CzChroma *chroma, const CzDeviceInfo *device, const GError *error);
     void *user;
+    // After done, once for each time that a device was left for another: a sentence on why. May be
+    // NULL.
+    void (*notice)(void *user, const char *text);
 } UiJobEvents;
 
 // photo is copied, its rows are read in the default main context. CZ_ERROR_MEMORY.

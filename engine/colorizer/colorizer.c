@@ -73,6 +73,11 @@ const CzDeviceInfo *cz_colorizer_device(const CzColorizer *colorizer)
     return cz_network_device(colorizer->network);
 }
 
+char *cz_colorizer_notice(CzColorizer *colorizer)
+{
+    return cz_network_notice(colorizer->network);
+}
+
 void cz_chroma_free(CzChroma *chroma)
 {
     if (!chroma)

@@ -42,6 +42,7 @@ struct CzNetwork {
     guint64 tried; // bit i: the i-th device of cz_devices() has refused
     CzEngineDevice *device;
     CzDeviceInfo info;
+    char *notice; // on a device that was left; NULL: none, or told
     CzStore *store;
     SizedPlan plans[MAX_PLANS];
     int n_plans; // the oldest first
@@ -115,10 +116,18 @@ static void plan_clear(SizedPlan *sized)
     memset(sized, 0, sizeof *sized);
 }
 
-static void leave_device(CzNetwork *network)
+// FALSE: there are none.
+static bool forget_plans(CzNetwork *network)
 {
+    bool any = network->n_plans > 0;
     while (network->n_plans > 0)
         plan_clear(&network->plans[--network->n_plans]);
+    return any;
+}
+
+static void leave_device(CzNetwork *network)
+{
+    forget_plans(network);
     g_clear_pointer(&network->store, cz_store_free);
     g_clear_pointer(&network->device, cz_device_close);
 }
@@ -167,15 +176,43 @@ static bool is_on_cpu(const CzNetwork *network)
     return g_str_equal(network->info.id, "cpu") || g_str_equal(network->info.id, "reference");
 }
 
+static void note(CzNetwork *network, const CzDeviceInfo *left, const GError *cause)
+{
+    g_free(network->notice);
+    network->notice = g_strdup_printf("%s (%s) could not go on: %s; %s computes instead", left->id,
+                                      left->name, cause->message, network->info.id);
+}
+
 // After an error: TRUE if another device stands ready to try once more.
 static bool move_on(CzNetwork *network, const GError *cause)
 {
-    if (g_error_matches(cause, CZ_ERROR, CZ_ERROR_MEMORY) && !is_on_cpu(network))
-        return enter_device(network, "cpu", NULL);
-    if (!g_error_matches(cause, CZ_ERROR, CZ_ERROR_BACKEND) || !network->automatic)
-        return false;
-    mark_tried(network);
-    return next_device(network);
+    const CzDeviceInfo left = network->info;
+    bool moved = false;
+    if (g_error_matches(cause, CZ_ERROR, CZ_ERROR_MEMORY) && !is_on_cpu(network)) {
+        moved = enter_device(network, "cpu", NULL);
+    } else if (g_error_matches(cause, CZ_ERROR, CZ_ERROR_BACKEND) && network->automatic) {
+        mark_tried(network);
+        moved = next_device(network);
+    }
+    if (moved)
+        note(network, &left, cause);
+    return moved;
+}
+
+// A device that opens may have no room for the weights.
+static bool enter_or_move_on(CzNetwork *network, const char *id, GError **error)
+{
+    GError *cause = NULL;
+    network->tried = 0;
+    if (enter_device(network, id, &cause))
+        return true;
+    // Without a device that opened there is none to be left.
+    if (network->info.id[0] && move_on(network, cause)) {
+        g_error_free(cause);
+        return true;
+    }
+    g_propagate_error(error, cause);
+    return false;
 }
 
 CzNetwork *cz_network_new(const char *weights, const char *device, CzDtype precision,
@@ -185,7 +222,7 @@ CzNetwork *cz_network_new(const char *weights, const char *device, CzDtype preci
     network->precision = precision;
     network->automatic = !device || !*device || g_str_equal(device, "auto");
     if (!read_file(network, weights, error) ||
-        !enter_device(network, network->automatic ? NULL : device, error)) {
+        !enter_or_move_on(network, network->automatic ? NULL : device, error)) {
         cz_network_free(network);
         return NULL;
     }
@@ -197,6 +234,7 @@ void cz_network_free(CzNetwork *network)
     if (!network)
         return;
     leave_device(network);
+    g_free(network->notice);
     cz_model_file_free(network->file);
     cz_hint_head_free(network->hints);
     cz_class_head_free(network->classes);
@@ -226,6 +264,11 @@ const CzClassHead *cz_network_classes(const CzNetwork *network)
 const CzDeviceInfo *cz_network_device(const CzNetwork *network)
 {
     return &network->info;
+}
+
+char *cz_network_notice(CzNetwork *network)
+{
+    return g_steal_pointer(&network->notice);
 }
 
 // ---- plans --------------------------------------------------------------------------------------
@@ -389,15 +432,18 @@ bool cz_network_run(CzNetwork *network, int32_t w, int32_t h, const float *light
                     CzFeatures *features, const CzProgress *progress, GError **error)
 {
     // All devices failed the last time: what ailed them (memory, mostly) may be over.
-    if (!network->device) {
-        network->tried = 0;
-        if (!enter_device(network, network->automatic ? NULL : network->info.id, error))
-            return false;
-    }
+    if (!network->device &&
+        !enter_or_move_on(network, network->automatic ? NULL : network->info.id, error))
+        return false;
     for (;;) {
         GError *cause = NULL;
         if (run_once(network, w, h, lightness, chroma, features, progress, &cause))
             return true;
+        // Plans of other sizes are a convenience.
+        if (g_error_matches(cause, CZ_ERROR, CZ_ERROR_MEMORY) && forget_plans(network)) {
+            g_error_free(cause);
+            continue;
+        }
         if (!move_on(network, cause)) {
             g_propagate_error(error, cause);
             return false;

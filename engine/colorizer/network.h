@@ -33,6 +33,8 @@ void cz_network_forget_hints(CzNetwork *network); // from now on nothing: to lea
 // The file's head of color classes; NULL: none.
 const CzClassHead *cz_network_classes(const CzNetwork *network);
 const CzDeviceInfo *cz_network_device(const CzNetwork *network); // may change in a run
+// Once after each such change: a sentence on why. NULL: nothing new. The caller frees.
+char *cz_network_notice(CzNetwork *network);
 
 bool cz_network_features_init(const CzNetwork *network, int32_t w, int32_t h, CzFeatures *features,
                               GError **error); // CZ_ERROR_MEMORY
@@ -40,8 +42,8 @@ bool cz_network_features_init(const CzNetwork *network, int32_t w, int32_t h, Cz
 // lightness: h * w of L*/50 - 1; chroma (out): ((h + 1) / 2) * ((w + 1) / 2) * 2 of a*b*/100, at
 // this size whatever the network's own;
 // features (out): what cz_network_features_init made for this size.
-// A device that cannot compile the network is left for the next one, if it was chosen by "auto";
-// one that is out of memory is left for the CPU.
+// A device that cannot compile or run the network is left for the next one, if it was chosen by
+// "auto"; one that is out of memory, even without the plans of other sizes, is left for the CPU.
 bool cz_network_run(CzNetwork *network, int32_t w, int32_t h, const float *lightness, float *chroma,
                     CzFeatures *features, const CzProgress *progress, GError **error);
 

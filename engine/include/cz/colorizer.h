@@ -41,6 +41,9 @@ CzColorizer *cz_colorizer_new(const CzColorizerOptions *options, GError **error)
 void cz_colorizer_free(CzColorizer *colorizer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzColorizer, cz_colorizer_free)
 const CzDeviceInfo *cz_colorizer_device(const CzColorizer *colorizer);
+// Once after a device was left for another: a sentence on which and why, for the user. NULL:
+// nothing new. The caller frees. Not while a prediction runs.
+char *cz_colorizer_notice(CzColorizer *colorizer);
 
 // Reads all rows once (twice the band is all that is held), runs the network at the weights'
 // working sizes. progress 0 to 1, may be NULL. The chroma is the caller's.
