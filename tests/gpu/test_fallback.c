@@ -135,28 +135,37 @@ static void memory_that_is_out_is_left(void)
     begin_again();
 }
 
+typedef struct {
+    bool struck, left;
+} Fault;
+
+static Fault fail_call(unsigned n)
+{
+    g_autoptr(CzColorizer) colorizer = open_on(NULL, CZ_F32);
+    double_fail_call(NULL, n, n % 2 ? 999 : 2);
+    g_autoptr(CzChroma) chroma = predict(colorizer);
+    Fault fault = {.struck = double_failed(),
+                   .left = g_str_equal(cz_colorizer_device(colorizer)->id, "cpu")};
+    g_autofree char *notice = cz_colorizer_notice(colorizer);
+    g_assert_true(fault.left == (notice != NULL));
+    if (chroma)
+        g_assert_cmpfloat(distance(right_chroma, chroma), <=, 0.01);
+    double_fail_call(NULL, 0, 0);
+    return fault;
+}
+
 // Calls of one prediction on a device that is open already, each answers an error: every 31st, with
 // COLORIZE_SLOW=1 every one.
 static void calls_may_fail_in_the_midst(void)
 {
-    unsigned n_struck = 0, n_left = 0;
-    bool all = g_strcmp0(g_getenv("COLORIZE_SLOW"), "1") == 0;
-    for (unsigned n = 1;; n += all ? 1 : 31) {
-        g_autoptr(CzColorizer) colorizer = open_on(NULL, CZ_F32);
+    unsigned n_struck = 0, n_left = 0, step = g_getenv("COLORIZE_SLOW") ? 1 : 31;
+    for (unsigned n = 1;; n += step) {
         g_autofree char *what = g_strdup_printf("call %u", n);
-        double_fail_call(NULL, n, n % 2 ? 999 : 2);
-        g_autoptr(CzChroma) chroma = predict(colorizer);
-        bool struck = double_failed();
-        double_fail_call(NULL, 0, 0);
-        g_autofree char *notice = cz_colorizer_notice(colorizer);
-        bool left = g_str_equal(cz_colorizer_device(colorizer)->id, "cpu");
-        g_assert_true(left == (notice != NULL));
-        if (chroma)
-            g_assert_cmpfloat(distance(right_chroma, chroma), <=, 0.01);
+        Fault fault = fail_call(n);
         expect_clean(what);
-        n_struck += struck;
-        n_left += left;
-        if (!struck)
+        n_struck += fault.struck;
+        n_left += fault.left;
+        if (!fault.struck)
             break;
     }
     g_test_message("%u calls failed, %u times the CPU took over", n_struck, n_left);
