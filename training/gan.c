@@ -93,17 +93,7 @@ CzValue train_gan_lightness(CzGraph *graph, CzValue lightness, int32_t stride)
 
 // ---- the critic's step --------------------------------------------------------------------------
 
-enum {
-    OUT_LOSS,
-    OUT_NORM,
-    OUT_GATE,
-    OUT_REAL,
-    OUT_FAKE,
-    OUT_RIGHT_REAL,
-    OUT_RIGHT_FAKE,
-    OUT_R1,
-    N_SCALARS
-};
+enum { OUT_REAL, OUT_FAKE, OUT_RIGHT_REAL, OUT_RIGHT_FAKE, OUT_R1, N_SCALARS };
 
 struct TrainCritic {
     const TrainRecipe *recipe;
@@ -174,9 +164,6 @@ static void build_updates(TrainCritic *critic, CzValue loss, const CzCriticOutpu
         cz_in_range(graph, optimizer->loss, (float)critic->recipe->critic_floor, INFINITY);
     optimizer->gate = cz_mul(graph, optimizer->gate, learns);
     train_optimizer_updates(optimizer);
-    critic->scalars[OUT_LOSS] = optimizer->loss;
-    critic->scalars[OUT_NORM] = optimizer->norm;
-    critic->scalars[OUT_GATE] = optimizer->gate;
     // An average with decay 0: the singular vectors themselves.
     for (int32_t i = 0; i < real->n_vectors; i++) {
         CzValue effect =
@@ -218,7 +205,8 @@ static void build(TrainCritic *critic, int32_t n, bool with_r1)
     if (recipe->r1_every > 1)
         penalty = cz_scale(graph, penalty, (float)recipe->r1_every, 0);
     build_updates(critic, cz_add(graph, loss, penalty), &real);
-    cz_rank_means(graph, critic->scalars + OUT_REAL, N_SCALARS - OUT_REAL);
+    cz_rank_means(graph, critic->scalars, N_SCALARS);
+    train_optimizer_report(&critic->optimizer, critic->scalars, N_SCALARS);
     cz_critic_clear(&real);
     cz_critic_clear(&fake);
 }
@@ -237,10 +225,10 @@ static TrainCritic *critic_new(CzEngineDevice *device, CzStore *store, const Tra
     critic->n_chroma = 2 * (size_t)n_here * side * side;
     build(critic, n_here, with_r1);
     const GArray *effects = critic->optimizer.effects;
-    size_t n = N_SCALARS + effects->len;
+    size_t n = 1 + effects->len;
     g_autofree CzValue *outputs = g_new(CzValue, n);
-    memcpy(outputs, critic->scalars, sizeof critic->scalars);
-    memcpy(outputs + N_SCALARS, effects->data, effects->len * sizeof *outputs);
+    outputs[0] = critic->optimizer.report;
+    memcpy(outputs + 1, effects->data, effects->len * sizeof *outputs);
     if (cz_graph_check(critic->graph, error) &&
         train_optimizer_prepare(&critic->optimizer, store, error))
         critic->plan = cz_plan_new(device, store, critic->graph, outputs, n, NULL, error);
@@ -294,18 +282,17 @@ static bool run_once(TrainCritic *critic, const float *lightness, const float *c
                   {critic->chroma, chroma, critic->n_chroma},
                   {critic->fake, fake, critic->n_chroma},
                   {critic->keep, replace, 4}};
-    float *const fields[N_SCALARS] = {&scalars->loss,       &scalars->norm, &scalars->gate,
-                                      &scalars->real,       &scalars->fake, &scalars->right_real,
+    float *const fields[N_SCALARS] = {&scalars->real, &scalars->fake, &scalars->right_real,
                                       &scalars->right_fake, &scalars->r1};
     bool good = true;
     for (size_t i = 0; good && i < G_N_ELEMENTS(inputs); i++)
         good = cz_plan_write(critic->plan, inputs[i].input, inputs[i].data, inputs[i].n, error);
     good = good && train_optimizer_before(optimizer, critic->plan, critic->store, &moment, error) &&
            cz_plan_run(critic->plan, NULL, error);
-    for (int i = 0; good && i < N_SCALARS; i++)
-        good = train_optimizer_read(optimizer, critic->plan, critic->scalars[i], fields[i], error);
     if (!good || !train_optimizer_after(optimizer, critic->plan, critic->store, &update, error))
         return false;
+    for (size_t i = 0; i < N_SCALARS; i++)
+        train_optimizer_read(optimizer, i, fields[i]);
     scalars->loss = update.loss;
     scalars->norm = update.norm;
     scalars->gate = update.gate;

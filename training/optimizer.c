@@ -65,6 +65,7 @@ void train_optimizer_clear(TrainOptimizer *optimizer)
 {
     g_clear_pointer(&optimizer->weights, g_array_unref);
     g_clear_pointer(&optimizer->effects, g_array_unref);
+    g_clear_pointer(&optimizer->numbers, g_free);
 }
 
 void train_optimizer_add(TrainOptimizer *optimizer, const char *name, CzShape shape,
@@ -207,6 +208,23 @@ void train_optimizer_updates(TrainOptimizer *optimizer)
     }
 }
 
+enum { REPORT_LOSS, REPORT_NORM, REPORT_GATE, REPORT_SOUND, N_OWN_NUMBERS };
+
+void train_optimizer_report(TrainOptimizer *optimizer, const CzValue *values, size_t n)
+{
+    g_autofree CzValue *all = g_new(CzValue, N_OWN_NUMBERS + n);
+    all[REPORT_LOSS] = optimizer->loss;
+    all[REPORT_NORM] = optimizer->norm;
+    all[REPORT_GATE] = optimizer->gate;
+    all[REPORT_SOUND] =
+        accumulates(&optimizer->params) ? optimizer->sound : optimizer->gate; // not read then
+    for (size_t i = 0; i < n; i++)
+        all[N_OWN_NUMBERS + i] = values[i];
+    optimizer->n_numbers = N_OWN_NUMBERS + n;
+    optimizer->numbers = g_new0(float, optimizer->n_numbers);
+    optimizer->report = cz_pack(optimizer->graph, all, (int32_t)optimizer->n_numbers);
+}
+
 // ---- runs ---------------------------------------------------------------------------------------
 
 static bool write_limits(const TrainOptimizer *optimizer, CzPlan *plan, CzStore *store, bool fresh,
@@ -263,15 +281,13 @@ bool train_optimizer_after(TrainOptimizer *optimizer, CzPlan *plan, CzStore *sto
                            TrainUpdate *found, GError **error)
 {
     const TrainOptimizerParams *params = &optimizer->params;
-    float sound = 1;
-    found->outlier = false;
-    found->n_outliers = 0;
-    if (!cz_plan_read(plan, optimizer->loss, &found->loss, 1, error) ||
-        !cz_plan_read(plan, optimizer->norm, &found->norm, 1, error) ||
-        !cz_plan_read(plan, optimizer->gate, &found->gate, 1, error) ||
-        (accumulates(params) && !cz_plan_read(plan, optimizer->sound, &sound, 1, error)))
+    const float *numbers = optimizer->numbers;
+    if (!cz_plan_read(plan, optimizer->report, optimizer->numbers, optimizer->n_numbers, error))
         return false;
-    optimizer->broken |= !(sound > 0);
+    *found = (TrainUpdate){
+        .loss = numbers[REPORT_LOSS], .norm = numbers[REPORT_NORM], .gate = numbers[REPORT_GATE]};
+    optimizer->broken |= accumulates(params) && !(numbers[REPORT_SOUND] > 0);
+    optimizer->last_run = optimizer->run;
     bool last = ++optimizer->run >= params->accumulate;
     if (last && optimizer->broken) // one run of several; what was kept is without it
         found->loss = found->norm = NAN;
@@ -280,17 +296,13 @@ bool train_optimizer_after(TrainOptimizer *optimizer, CzPlan *plan, CzStore *sto
     return !last || !skips(params) || note_limits(optimizer, store, found, error);
 }
 
-bool train_optimizer_read(const TrainOptimizer *optimizer, CzPlan *plan, CzValue output,
-                          float *mean_so_far, GError **error)
+void train_optimizer_read(const TrainOptimizer *optimizer, size_t index, float *mean)
 {
-    float value = 0;
-    if (!cz_plan_read(plan, output, &value, 1, error))
-        return false;
-    if (optimizer->run == 0)
-        *mean_so_far = value;
+    float value = optimizer->numbers[N_OWN_NUMBERS + index];
+    if (optimizer->last_run == 0)
+        *mean = value;
     else
-        *mean_so_far += (value - *mean_so_far) / (float)(optimizer->run + 1);
-    return true;
+        *mean += (value - *mean) / (float)(optimizer->last_run + 1);
 }
 
 // ---- the store ----------------------------------------------------------------------------------

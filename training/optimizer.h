@@ -44,10 +44,14 @@ typedef struct {
     CzValue norm;   // scalar: of its gradient, before clipping
     CzValue gate; // scalar: 0 leaves the step out, below 1 clips; a caller may multiply it by more
                   // before train_optimizer_updates()
+    CzValue report; // all numbers that are read after a run, in one piece
+    float *numbers; // the last run's
+    size_t n_numbers;
     GArray *weights;
-    GArray *effects; // of CzValue: what the plan has to put out so that the weights move
-    int32_t run;     // of the step, from 0
-    bool broken;     // one of the step's runs was not sound
+    GArray *effects;  // of CzValue: what the plan has to put out so that the weights move
+    int32_t run;      // of the step, from 0: the next one
+    int32_t last_run; // the one that was read
+    bool broken;      // one of the step's runs was not sound
 } TrainOptimizer;
 
 typedef struct {
@@ -80,16 +84,19 @@ typedef struct {
 // Adds to the store what the optimizer itself keeps there and is not there yet: means, the window
 // of losses. Before the plan is made. CZ_ERROR_MEMORY, BACKEND, MODEL.
 bool train_optimizer_prepare(const TrainOptimizer *optimizer, CzStore *store, GError **error);
-// Before each run of the plan, and after it: writes the inputs; reads the result. The plan puts out
-// loss, norm, gate and effects; store: the plan's. Errors as those of plan and store.
+// What is to be read after each run beside loss, norm and gate: n scalars in F32. Once, after
+// train_optimizer_updates() or when gate is final; the plan has to put out the report.
+void train_optimizer_report(TrainOptimizer *optimizer, const CzValue *values, size_t n);
+// Before each run of the plan, and after it: writes the inputs; reads the report, all of it at
+// once, as each reading waits for the device. The plan puts out report and effects; store: the
+// plan's. Errors as those of plan and store.
 bool train_optimizer_before(TrainOptimizer *optimizer, CzPlan *plan, CzStore *store,
                             const TrainMoment *moment, GError **error);
 bool train_optimizer_after(TrainOptimizer *optimizer, CzPlan *plan, CzStore *store,
                            TrainUpdate *update, GError **error);
-// Between run and train_optimizer_after(): an output of one number; *mean becomes its mean over the
-// step's runs so far.
-bool train_optimizer_read(const TrainOptimizer *optimizer, CzPlan *plan, CzValue output,
-                          float *mean, GError **error);
+// After that: *mean becomes the mean over the step's runs so far of the index-th of the report's
+// values.
+void train_optimizer_read(const TrainOptimizer *optimizer, size_t index, float *mean);
 
 // Puts what belongs to one weight into the store: moments at zero and, if average, the average at
 // the weight itself, which must be there. CZ_ERROR_MODEL, MEMORY, BACKEND.

@@ -12,16 +12,7 @@
 #include "gan.h"
 #include "schedule.h"
 
-enum {
-    OUT_LOSS,
-    OUT_NORM,
-    OUT_GATE,
-    OUT_CHROMA,
-    OUT_CHROMA_TRUE,
-    OUT_SPREAD,
-    OUT_SPREAD_TRUE,
-    N_SCALARS
-};
+enum { OUT_CHROMA, OUT_CHROMA_TRUE, OUT_SPREAD, OUT_SPREAD_TRUE, N_SCALARS };
 
 struct TrainStep {
     const TrainRecipe *recipe;
@@ -55,13 +46,14 @@ static void build_update(TrainStep *step)
     train_optimizer_gradients(&step->optimizer, step->losses.total);
     train_optimizer_updates(&step->optimizer);
     cz_rank_means(step->graph, step->losses.values, (size_t)step->losses.n_terms);
-    step->scalars[OUT_LOSS] = step->optimizer.loss;
     step->scalars[OUT_CHROMA] = step->losses.chroma;
     step->scalars[OUT_CHROMA_TRUE] = step->losses.chroma_true;
     step->scalars[OUT_SPREAD] = train_losses_spread(step->graph, step->output, 0);
     step->scalars[OUT_SPREAD_TRUE] = train_losses_spread(step->graph, step->chroma, 0);
-    step->scalars[OUT_NORM] = step->optimizer.norm;
-    step->scalars[OUT_GATE] = step->optimizer.gate;
+    g_autoptr(GArray) report = g_array_new(FALSE, FALSE, sizeof(CzValue));
+    g_array_append_vals(report, step->scalars, N_SCALARS);
+    g_array_append_vals(report, step->losses.values, (guint)step->losses.n_terms);
+    train_optimizer_report(&step->optimizer, (const CzValue *)(void *)report->data, report->len);
 }
 
 static CzPlan *plan_step(const TrainStep *step, CzEngineDevice *device, CzStore *store,
@@ -69,8 +61,7 @@ static CzPlan *plan_step(const TrainStep *step, CzEngineDevice *device, CzStore 
 {
     g_autoptr(GArray) outputs = g_array_new(FALSE, FALSE, sizeof(CzValue));
     const GArray *effects = step->optimizer.effects;
-    g_array_append_vals(outputs, step->scalars, N_SCALARS);
-    g_array_append_vals(outputs, step->losses.values, (guint)step->losses.n_terms);
+    g_array_append_val(outputs, step->optimizer.report);
     g_array_append_vals(outputs, effects->data, effects->len);
     g_array_append_val(outputs, step->output);
     return cz_graph_check(step->graph, error) &&
@@ -203,26 +194,24 @@ static bool write_samples(TrainStep *step, int64_t index, GError **error)
 
 static bool read_scalars(TrainStep *step, TrainScalars *scalars, GError **error)
 {
-    float *const fields[N_SCALARS] = {&scalars->loss,       &scalars->norm,        &scalars->gate,
-                                      &scalars->chroma,     &scalars->chroma_true, &scalars->spread,
+    float *const fields[N_SCALARS] = {&scalars->chroma, &scalars->chroma_true, &scalars->spread,
                                       &scalars->spread_true};
     TrainOptimizer *optimizer = &step->optimizer;
     const TrainLosses *losses = &step->losses;
     TrainUpdate update;
-    bool done = true;
-    for (int i = 0; done && i < N_SCALARS; i++)
-        done = train_optimizer_read(optimizer, step->plan, step->scalars[i], fields[i], error);
+    if (!train_optimizer_after(optimizer, step->plan, step->store, &update, error))
+        return false;
+    for (size_t i = 0; i < N_SCALARS; i++)
+        train_optimizer_read(optimizer, i, fields[i]);
     scalars->n_terms = losses->n_terms;
     scalars->gan = 0;
-    for (int32_t i = 0; done && i < losses->n_terms; i++) {
+    for (int32_t i = 0; i < losses->n_terms; i++) {
         TrainTerm *term = &scalars->terms[i];
         term->name = train_losses_name(losses, i);
-        done = train_optimizer_read(optimizer, step->plan, losses->values[i], &term->value, error);
+        train_optimizer_read(optimizer, N_SCALARS + (size_t)i, &term->value);
         if (strcmp(term->name, "gan") == 0)
             scalars->gan = term->value;
     }
-    if (!done || !train_optimizer_after(optimizer, step->plan, step->store, &update, error))
-        return false;
     scalars->loss = update.loss;
     scalars->norm = update.norm;
     scalars->gate = update.gate;

@@ -43,9 +43,9 @@ static void toy_open(Toy *toy, const TrainOptimizerParams *params)
     train_optimizer_gradients(&toy->optimizer, loss);
     train_optimizer_updates(&toy->optimizer);
     g_assert_true(train_optimizer_prepare(&toy->optimizer, toy->store, NULL));
-    CzValue scalars[] = {toy->optimizer.loss, toy->optimizer.norm, toy->optimizer.gate};
+    train_optimizer_report(&toy->optimizer, NULL, 0);
     g_autoptr(GArray) outputs = g_array_new(FALSE, FALSE, sizeof(CzValue));
-    g_array_append_vals(outputs, scalars, G_N_ELEMENTS(scalars));
+    g_array_append_val(outputs, toy->optimizer.report);
     g_array_append_vals(outputs, toy->optimizer.effects->data, toy->optimizer.effects->len);
     toy->plan = cz_plan_new(toy->device, toy->store, toy->graph, (const CzValue *)outputs->data,
                             outputs->len, NULL, &error);
