@@ -22,6 +22,7 @@
 #define KEY_LOG    "train.log"
 #define KEY_WATCH  "train.watch"
 #define KEY_CLEAN  "train.clean"
+#define KEY_BITS   "train.bits"
 
 #define KEY_BEST  "colorize.best"
 #define KEY_SCORE "colorize.best_score"
@@ -30,6 +31,7 @@ void train_progress_clear(TrainProgress *progress)
 {
     g_clear_pointer(&progress->log, g_free);
     g_clear_pointer(&progress->watch, g_free);
+    g_clear_pointer(&progress->bits, g_free);
     progress->step = 0;
 }
 
@@ -88,6 +90,16 @@ static void put_number(CzModelWriter *writer, const char *key, int64_t number)
     cz_model_writer_meta(writer, key, text);
 }
 
+bool train_checkpoint_is_there(const char *folder)
+{
+    for (int i = 0; i < N_SLOTS; i++) {
+        g_autofree char *path = slot_path(folder, i);
+        if (g_file_test(path, G_FILE_TEST_EXISTS))
+            return true;
+    }
+    return false;
+}
+
 bool train_checkpoint_save(const char *folder, CzStore *store, const TrainRecipe *recipe,
                            uint64_t set, const TrainProgress *progress, GError **error)
 {
@@ -102,6 +114,8 @@ bool train_checkpoint_save(const char *folder, CzStore *store, const TrainRecipe
         cz_model_writer_meta(writer, KEY_LOG, progress->log);
     if (progress->watch)
         cz_model_writer_meta(writer, KEY_WATCH, progress->watch);
+    if (progress->bits)
+        cz_model_writer_meta(writer, KEY_BITS, progress->bits);
     put_number(writer, KEY_CLEAN, progress->clean);
     cz_model_writer_meta(writer, KEY_RECIPE, text);
     cz_model_writer_meta(writer, KEY_HASH, hash);
@@ -204,6 +218,7 @@ static bool load(CzStore *store, const CzModelFile *file, const TrainRecipe *rec
     progress->step = number_of(file, KEY_STEP, -1);
     progress->log = g_strdup(cz_model_file_meta(file, KEY_LOG));
     progress->watch = g_strdup(cz_model_file_meta(file, KEY_WATCH));
+    progress->bits = g_strdup(cz_model_file_meta(file, KEY_BITS));
     progress->clean = number_of(file, KEY_CLEAN, 0);
     return true;
 }

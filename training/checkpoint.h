@@ -18,6 +18,7 @@ typedef struct {
     int64_t step; // steps done
     char *log;    // train_log_state(); may be NULL, as the next
     char *watch;  // train_watch_text()
+    char *bits;   // CzDeviceInfo.same_bits of what trained; may be NULL
     bool clean;   // no alarm was pending
 } TrainProgress;
 
@@ -28,6 +29,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TrainProgress, train_progress_clear)
 bool train_checkpoint_save(const char *folder, CzStore *store, const TrainRecipe *recipe,
                            uint64_t set, const TrainProgress *progress, GError **error);
 
+// Whether there may be one to load.
+bool train_checkpoint_is_there(const char *folder);
 // Fills the store from the newest sound checkpoint; *note (caller frees) says if a damaged one was
 // passed over, or if run.bf16 is another one. CZ_ERROR_IO: there is none; CZ_ERROR_RECIPE: made
 // with another recipe ([run] and [model] may differ) or another set. The caller clears progress.

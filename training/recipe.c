@@ -123,6 +123,8 @@ static const TrainKey keys[] = {
     INT("gan", "warmup", critic_warmup, 0, 1000000, 0, "the critic's steps of linear warm-up"),
     FLOAT("run", "checkpoint-minutes", checkpoint_minutes, 0, 1e6, 3, "minutes between checkpoints; 0: every log line"),
     INT("run", "bf16", bf16, 0, 1, 0, "1: activations in BF16 (sums and master weights stay F32)"),
+    INT("run", "deterministic", deterministic, 0, 1, 1, "1: a GPU repeats itself to the bit, and a resume with it; 0: it takes the fastest methods"),
+    INT("run", "tf32", tf32, 0, 1, 0, "1: a GPU may round the factors of F32 convolutions to 10 bits"),
     INT("run", "validate-every", validate_every, 1, 1000000000, 500, "steps between validations"),
     INT("run", "log-every", log_every, 1, 1000000000, 20, "steps between lines of the log"),
     INT("run", "sheet-pictures", sheet_pictures, 0, 64, 8, "pictures on the sample sheet; 0: no sheet"),

@@ -55,6 +55,7 @@ typedef struct {
     char critic_schedule[32], gan_generator_schedule[32];
     // [run]
     double checkpoint_minutes;
+    int32_t deterministic, tf32; // of GPUs
     int32_t bf16, validate_every, log_every, sheet_pictures; // steps, steps, pictures
     int32_t keep_every, sheet_every, keep_sheets;            // steps, steps, sheets
     char best[32];                                           // metric of best.safetensors

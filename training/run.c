@@ -13,71 +13,31 @@
 #include <cz/error.h>
 #include <cz/memory.h>
 
-#include "checkpoint.h"
 #include "gamut.h"
-#include "gan.h"
-#include "loader.h"
 #include "lock.h"
-#include "log.h"
 #include "plot.h"
-#include "schedule.h"
-#include "step.h"
+#include "run_private.h"
 #include "validate.h"
-#include "watch.h"
 
 // So many steps in a row that are not finite are no outliers, where no alarm watches.
 #define MAX_SKIPPED 20
-
-typedef struct {
-    const TrainRunOptions *options;
-    const TrainRecipe *recipe; // scaled
-    TrainRecipe scaled;        // the options' with rates as rollbacks have left them
-    int lock;                  // descriptor; -1: none
-    CzEngineDevice *device;
-    CzStore *store;
-    TrainPhase phase;
-    TrainRecipe stage;   // the recipe with the crops' size of now
-    TrainStep *step;     // of phase and stage
-    TrainCritic *critic; // NULL as long as it does not learn
-    float *fake;         // the generator's color, for the critic
-    TrainLoader *loader;
-    TrainLog *log;
-    int64_t done, steps;
-    int64_t ran;      // steps of this process
-    int64_t skipped;  // steps in a row without an update
-    int64_t outliers; // steps left out as such, in the whole training
-    float gamut;      // of the last line's step
-    TrainWatch watch;
-    double began, saved;        // seconds
-    double waited;              // for loaders that are gone, seconds
-    double norm;                // of the last step's gradient
-    TrainProgress progress;     // of the checkpoint that it went on from
-    TrainCriticScalars verdict; // of the step
-    bool judged;                // the critic had its turn in it
-} Run;
 
 static double now(void)
 {
     return (double)g_get_monotonic_time() * 1e-6;
 }
 
-// The rank that writes files and speaks.
-static bool is_first(const Run *run)
-{
-    return train_ranks_first(run->options->ranks);
-}
-
-static char *in_folder(const Run *run, const char *name)
+static char *in_folder(const TrainRun *run, const char *name)
 {
     return g_build_filename(run->options->folder, name, NULL);
 }
 
 // A resumed run goes on in the same log, as it was at the checkpoint.
-static bool open_log(Run *run, GError **error)
+static bool open_log(TrainRun *run, GError **error)
 {
     g_autofree char *recipe_path = in_folder(run, "recipe.conf");
     g_autofree char *text = train_recipe_text(run->options->recipe);
-    if (!is_first(run))
+    if (!run_is_first(run))
         return true;
     if (!cz_file_replace(recipe_path, text, strlen(text), error))
         return false;
@@ -90,76 +50,7 @@ static bool open_log(Run *run, GError **error)
     return run->log != NULL;
 }
 
-static TrainLoader *open_loader(Run *run, GError **error)
-{
-    const TrainRecipe *recipe = &run->stage;
-    const TrainRanks *ranks = run->options->ranks;
-    int32_t batch = train_batch_here(run->device, recipe), rank = ranks ? ranks->rank : 0;
-    const TrainLoaderOptions options = {
-        .augment = {.crop = recipe->crop,
-                    .stride = train_recipe_stride(recipe),
-                    .scale_min = (float)recipe->scale_min,
-                    .scale_max = (float)recipe->scale_max,
-                    .flip = (float)recipe->flip,
-                    .gamma_probability = (float)recipe->gamma_probability,
-                    .gamma_sigma = (float)recipe->gamma_sigma,
-                    .degrade = {.blur = (float)recipe->blur,
-                                .plate = (float)recipe->plate,
-                                .fade = (float)recipe->fade,
-                                .grain = (float)recipe->grain,
-                                .jpeg = (float)recipe->jpeg}},
-        .batch = batch,
-        .stride = recipe->batch,
-        .n_threads = run->options->n_loaders,
-        .seed = (uint64_t)recipe->seed,
-        .first_sample = (uint64_t)(run->done * train_recipe_per_step(recipe) + rank * batch),
-        .held_back = recipe->validation,
-        .waited = run->waited,
-    };
-    return train_loader_new(run->options->set, &options, error);
-}
-
-static void close_loader(Run *run)
-{
-    if (run->loader)
-        run->waited = train_loader_waited(run->loader);
-    g_clear_pointer(&run->loader, train_loader_free);
-}
-
-// Plans and batches for what the next step has to do; each phase and each size begin once.
-static bool enter_phase(Run *run, GError **error)
-{
-    TrainRecipe *recipe = &run->stage;
-    TrainPhase phase = train_recipe_phase(run->recipe, run->done);
-    int32_t crop = train_recipe_crop(run->recipe, run->done);
-    bool grown = crop != recipe->crop;
-    if (run->step && run->phase == phase && !grown)
-        return true;
-    run->phase = phase;
-    g_clear_pointer(&run->step, train_step_free);
-    if (grown) {
-        g_clear_pointer(&run->critic, train_critic_free);
-        g_clear_pointer(&run->fake, cz_memory_free);
-        close_loader(run);
-        if (recipe->crop > 0 && is_first(run))
-            printf("crops of %d pixels from here on\n", crop);
-        *recipe = *run->recipe;
-        recipe->crop = crop;
-    }
-    run->step = train_step_new(run->device, run->store, recipe, phase == TRAIN_PHASE_BOTH, error);
-    if (!run->step || (!run->loader && !(run->loader = open_loader(run, error))))
-        return false;
-    if (phase == TRAIN_PHASE_GENERATOR || run->critic)
-        return true;
-    size_t side = (size_t)(crop / train_recipe_stride(recipe));
-    size_t n_bytes =
-        (size_t)train_batch_here(run->device, recipe) * side * side * 2 * sizeof(float);
-    run->fake = cz_memory_alloc(n_bytes, "the generator's color", error);
-    run->critic = run->fake ? train_critic_new(run->device, run->store, recipe, error) : NULL;
-    return run->critic != NULL;
-}
-
-static bool start_store(Run *run, GError **error)
+static bool start_store(TrainRun *run, GError **error)
 {
     const TrainRecipe *recipe = run->recipe;
     return train_step_start(run->store, recipe, error) &&
@@ -167,7 +58,7 @@ static bool start_store(Run *run, GError **error)
             train_classes_measure(run->store, run->options->set, recipe->validation, error));
 }
 
-static void scale_rates(Run *run)
+static void scale_rates(TrainRun *run)
 {
     const TrainRecipe *recipe = run->options->recipe;
     run->scaled.rate = run->stage.rate = recipe->rate * run->watch.rate_factor;
@@ -176,18 +67,18 @@ static void scale_rates(Run *run)
 }
 
 // A new run takes nothing over from an old one whose checkpoints are gone.
-static bool begin(Run *run, GError **error)
+static bool begin(TrainRun *run, GError **error)
 {
     g_autofree char *good = in_folder(run, "good.safetensors"),
                     *best = in_folder(run, "best.safetensors");
-    if (is_first(run)) {
+    if (run_is_first(run)) {
         g_unlink(good);
         g_unlink(best);
     }
     return start_store(run, error);
 }
 
-static void warn_of_small_set(const Run *run)
+static void warn_of_small_set(const TrainRun *run)
 {
     size_t n;
     g_autofree uint32_t *held =
@@ -200,7 +91,26 @@ static void warn_of_small_set(const Run *run)
             run->recipe->validation);
 }
 
-static bool set_up(Run *run, GError **error)
+static const char *bits_of(const TrainRun *run)
+{
+    return cz_device_info(run->device)->same_bits;
+}
+
+// The same bits as without the pause, or a sentence: another GPU, driver or library rounds its sums
+// in another order.
+static bool check_bits(const TrainRun *run, GError **error)
+{
+    const char *here = bits_of(run), *there = run->progress.bits ? run->progress.bits : "";
+    if (!run->recipe->deterministic || run->options->any_device || g_str_equal(here, there))
+        return true;
+    g_set_error(error, CZ_ERROR, CZ_ERROR_RECIPE,
+                "%s was trained on %s, and this is %s: it cannot go on as if it had not paused; "
+                "--set run.deterministic=0 goes on all the same",
+                run->options->folder, *there ? there : "the CPU", *here ? here : "the CPU");
+    return false;
+}
+
+static bool set_up(TrainRun *run, GError **error)
 {
     const TrainRunOptions *options = run->options;
     g_autofree char *note = NULL;
@@ -215,29 +125,35 @@ static bool set_up(Run *run, GError **error)
                     g_strerror(errno));
         return false;
     }
-    run->lock = is_first(run) ? train_lock_folder(options->folder, error) : -1;
-    if (run->lock < 0 && is_first(run))
+    run->lock = run_is_first(run) ? train_lock_folder(options->folder, error) : -1;
+    if (run->lock < 0 && run_is_first(run))
         return false;
     run->steps = train_recipe_steps(run->recipe);
-    run->device = cz_device_open(options->device, error);
+    const CzDeviceOptions how = {.deterministic = options->recipe->deterministic,
+                                 .tf32 = options->recipe->tf32};
+    run->device = cz_device_open_with(options->device, &how, error);
     if (!run->device)
         return false;
+    if (options->opened)
+        g_strlcpy(options->opened, cz_device_info(run->device)->id, TRAIN_DEVICE_ID);
     cz_device_set_ranks(run->device, options->ranks ? options->ranks->sum : NULL);
     run->store = cz_store_new(run->device);
     if (options->resume &&
         !train_checkpoint_load(options->folder, run->store, options->recipe,
                                train_set_hash(options->set), &run->progress, &note, error))
         return false;
-    if (note && is_first(run))
+    if (options->resume && !check_bits(run, error))
+        return false;
+    if (note && run_is_first(run))
         fprintf(stderr, "colorizer train: %s\n", note);
     run->done = run->progress.step;
     train_watch_parse(&run->watch, run->progress.watch);
     scale_rates(run);
     if (!options->resume && !begin(run, error))
         return false;
-    if (!enter_phase(run, error) || !open_log(run, error))
+    if (!run_enter_phase(run, error) || !open_log(run, error))
         return false;
-    if (!is_first(run))
+    if (!run_is_first(run))
         return true;
     printf("%s, %zu MiB for a step; %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " steps to go\n",
            cz_device_info(run->device)->name, cz_plan_total_bytes(train_step_plan(run->step)) >> 20,
@@ -251,7 +167,7 @@ static bool set_up(Run *run, GError **error)
     return true;
 }
 
-static void tear_down(Run *run)
+static void tear_down(TrainRun *run)
 {
     train_loader_free(run->loader);
     train_step_free(run->step);
@@ -265,7 +181,7 @@ static void tear_down(Run *run)
     train_progress_clear(&run->progress);
 }
 
-static void next_line(Run *run)
+static void next_line(TrainRun *run)
 {
     const TrainRecipe *recipe = run->recipe;
     double elapsed = MAX(now() - run->began, 1e-9);
@@ -283,12 +199,13 @@ static void next_line(Run *run)
     train_log_line(run->log, run->done, &pace);
 }
 
-static bool save(Run *run, GError **error)
+static bool save(TrainRun *run, GError **error)
 {
     g_autofree char *weights = in_folder(run, "ema.safetensors");
     g_auto(TrainProgress) progress = {.step = run->done,
                                       .log = train_log_state(run->log),
                                       .watch = train_watch_text(&run->watch),
+                                      .bits = g_strdup(bits_of(run)),
                                       .clean = !train_watch_pending(&run->watch)};
     const char *folder = run->options->folder;
     int32_t keep = run->recipe->keep_every;
@@ -302,7 +219,7 @@ static bool save(Run *run, GError **error)
 
 // ---- alarms -------------------------------------------------------------------------------------
 
-static TrainSigns signs_of(const Run *run, const TrainScalars *scalars)
+static TrainSigns signs_of(const TrainRun *run, const TrainScalars *scalars)
 {
     const TrainCriticScalars *critic = &run->verdict;
     bool judged = run->judged, sound = isfinite(scalars->loss) && isfinite(scalars->norm);
@@ -318,7 +235,7 @@ static TrainSigns signs_of(const Run *run, const TrainScalars *scalars)
 }
 
 // The run as it was at the last good checkpoint, or as it began.
-static bool go_back(Run *run, GError **error)
+static bool go_back(TrainRun *run, GError **error)
 {
     const TrainRunOptions *options = run->options;
     g_autofree char *good = in_folder(run, "good.safetensors");
@@ -328,18 +245,18 @@ static bool go_back(Run *run, GError **error)
                                                  train_set_hash(options->set), &progress, error)
                     : start_store(run, error);
     run->done = progress.step;
-    g_clear_pointer(&run->step, train_step_free); // enter_phase() takes up from there
-    close_loader(run);
+    g_clear_pointer(&run->step, train_step_free); // run_enter_phase() takes up from there
+    run_close_loader(run);
     return done;
 }
 
 // A critic that wins has to slow down. A generator that fails against it is outrun, too: both slow
 // down, the critic twice.
-static bool roll_back(Run *run, TrainAlarm alarm, const char *what, GError **error)
+static bool roll_back(TrainRun *run, TrainAlarm alarm, const char *what, GError **error)
 {
     const TrainRecipe *recipe = run->recipe;
     int64_t step = run->done;
-    bool first = is_first(run);
+    bool first = run_is_first(run);
     if (first)
         next_line(run);
     if (run->watch.rollbacks >= recipe->watch_max_rollbacks) {
@@ -376,7 +293,7 @@ static bool roll_back(Run *run, TrainAlarm alarm, const char *what, GError **err
 }
 
 // *alarm: the run went back.
-static bool watch_step(Run *run, const TrainScalars *scalars, bool *alarm, GError **error)
+static bool watch_step(TrainRun *run, const TrainScalars *scalars, bool *alarm, GError **error)
 {
     TrainWatchRules rules = train_watch_rules(run->recipe);
     TrainSigns signs = signs_of(run, scalars);
@@ -391,17 +308,17 @@ static bool watch_step(Run *run, const TrainScalars *scalars, bool *alarm, GErro
 
 // ---- steps --------------------------------------------------------------------------------------
 
-static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
+static bool note_scalars(TrainRun *run, const TrainScalars *scalars, GError **error)
 {
     run->outliers = scalars->n_outliers;
     run->skipped = scalars->gate > 0 || scalars->outlier ? 0 : run->skipped + 1;
-    if (scalars->outlier && is_first(run))
+    if (scalars->outlier && run_is_first(run))
         fprintf(stderr,
                 "colorizer train: step %" G_GINT64_FORMAT
                 ": loss %g or norm %g is out of line, update left out (%" G_GINT64_FORMAT
                 " so far)\n",
                 run->done, (double)scalars->loss, (double)scalars->norm, scalars->n_outliers);
-    if (run->skipped > 0 && is_first(run))
+    if (run->skipped > 0 && run_is_first(run))
         fprintf(stderr,
                 "colorizer train: step %" G_GINT64_FORMAT
                 ": the gradient is not finite, update left out\n",
@@ -413,20 +330,20 @@ static bool note_scalars(Run *run, const TrainScalars *scalars, GError **error)
                     MAX_SKIPPED, run->options->folder);
         return false;
     }
-    if (is_first(run))
+    if (run_is_first(run))
         train_log_add(run->log, scalars, run->judged ? &run->verdict : NULL);
     return true;
 }
 
 // Where this process ends: schedules keep the full length, so that a resumed run goes on as if it
 // had never paused.
-static int64_t end_of(const Run *run)
+static int64_t end_of(const TrainRun *run)
 {
     int64_t after = run->options->stop_after;
     return after > 0 ? MIN(after, run->steps) : run->steps;
 }
 
-static bool keep_best(Run *run, const TrainScores *scores, GError **error)
+static bool keep_best(TrainRun *run, const TrainScores *scores, GError **error)
 {
     const char *metric = run->recipe->best;
     double score = strcmp(metric, "gain") == 0      ? scores->values[TRAIN_GAIN]
@@ -438,7 +355,7 @@ static bool keep_best(Run *run, const TrainScores *scores, GError **error)
 }
 
 // A look at held-back pictures with the averages that were just saved.
-static bool examine(Run *run, GError **error)
+static bool examine(TrainRun *run, GError **error)
 {
     g_autoptr(GError) unplotted = NULL;
     TrainScores scores;
@@ -450,7 +367,7 @@ static bool examine(Run *run, GError **error)
 }
 
 // What is due after a step: a line, a checkpoint, a look at pictures.
-static bool after_step(Run *run, GError **error)
+static bool after_step(TrainRun *run, GError **error)
 {
     const TrainRecipe *recipe = run->recipe;
     bool last = run->done == end_of(run), log = last || run->done % recipe->log_every == 0;
@@ -459,7 +376,7 @@ static bool after_step(Run *run, GError **error)
     bool keep = recipe->keep_every > 0 && run->done % recipe->keep_every == 0;
     bool due = last || look || show || keep ||
                (log && now() - run->saved >= 60 * recipe->checkpoint_minutes);
-    if (!is_first(run))
+    if (!run_is_first(run))
         return true;
     if (log)
         next_line(run);
@@ -471,7 +388,7 @@ static bool after_step(Run *run, GError **error)
 }
 
 // The generator's turn, then the critic's with what the generator has made.
-static bool learn_from(Run *run, const TrainBatch *batch, TrainScalars *scalars,
+static bool learn_from(TrainRun *run, const TrainBatch *batch, TrainScalars *scalars,
                        TrainCriticScalars *critic, GError **error)
 {
     int64_t first = train_recipe_gan_step(run->recipe);
@@ -483,7 +400,7 @@ static bool learn_from(Run *run, const TrainBatch *batch, TrainScalars *scalars,
                              run->done - first, critic, error));
 }
 
-static bool measure_gamut(Run *run, const TrainBatch *batch, GError **error)
+static bool measure_gamut(TrainRun *run, const TrainBatch *batch, GError **error)
 {
     size_t side = (size_t)(batch->crop / train_recipe_stride(run->recipe));
     size_t n = 2 * (size_t)batch->n * side * side;
@@ -496,17 +413,17 @@ static bool measure_gamut(Run *run, const TrainBatch *batch, GError **error)
     return done;
 }
 
-static bool step_once(Run *run, TrainScalars *scalars, GError **error)
+static bool step_once(TrainRun *run, TrainScalars *scalars, GError **error)
 {
     bool line = (run->done + 1) % run->recipe->log_every == 0 || run->done + 1 == run->steps;
     int32_t n = run->recipe->accumulate;
     run->judged = false;
-    if (!enter_phase(run, error))
+    if (!run_enter_phase(run, error))
         return false;
     for (int32_t i = 0; i < n; i++) {
         const TrainBatch *batch = train_loader_next(run->loader, error);
         if (!batch || !learn_from(run, batch, scalars, &run->verdict, error) ||
-            (line && i + 1 == n && is_first(run) && !measure_gamut(run, batch, error)))
+            (line && i + 1 == n && run_is_first(run) && !measure_gamut(run, batch, error)))
             return false;
         train_loader_release(run->loader, batch);
     }
@@ -515,7 +432,7 @@ static bool step_once(Run *run, TrainScalars *scalars, GError **error)
 }
 
 // One step, from the loader to the log. *alarm: the run went back instead of on.
-static bool turn(Run *run, bool *alarm, GError **error)
+static bool turn(TrainRun *run, bool *alarm, GError **error)
 {
     TrainScalars scalars;
     if (run->done > 0 && train_recipe_phase(run->recipe, run->done) !=
@@ -532,15 +449,15 @@ static bool turn(Run *run, bool *alarm, GError **error)
 }
 
 // A training that goes on from weights is measured against them: best.safetensors may be they.
-static bool look_at_start(Run *run, GError **error)
+static bool look_at_start(TrainRun *run, GError **error)
 {
     g_autofree char *weights = in_folder(run, "ema.safetensors");
-    return !run->recipe->start[0] || run->done > 0 || !is_first(run) ||
+    return !run->recipe->start[0] || run->done > 0 || !run_is_first(run) ||
            (train_weights_save(weights, run->store, run->options->recipe, 0, error) &&
             examine(run, error));
 }
 
-static bool loop(Run *run, bool *stopped, GError **error)
+static bool loop(TrainRun *run, bool *stopped, GError **error)
 {
     int64_t end = end_of(run);
     if (!look_at_start(run, error))
@@ -549,7 +466,8 @@ static bool loop(Run *run, bool *stopped, GError **error)
     const TrainRanks *ranks = run->options->ranks;
     bool stop = false;
     // One that was killed after its last checkpoint may not have looked at pictures yet.
-    if (run->done >= end && !train_ranks_agree(ranks, !is_first(run) || examine(run, error), error))
+    if (run->done >= end &&
+        !train_ranks_agree(ranks, !run_is_first(run) || examine(run, error), error))
         return false;
     while (run->done < end && !stop) {
         bool alarm;
@@ -559,30 +477,30 @@ static bool loop(Run *run, bool *stopped, GError **error)
             return false;
     }
     *stopped = run->done < run->steps;
-    bool ok = run->done == end || !is_first(run) || save(run, error);
+    bool ok = run->done == end || !run_is_first(run) || save(run, error);
     return train_ranks_agree(ranks, ok, error);
 }
 
-static bool finish(Run *run, bool stopped, GError **error)
+static bool finish(TrainRun *run, bool stopped, GError **error)
 {
     g_autofree char *path = in_folder(run, "final.safetensors");
-    if (is_first(run))
+    if (run_is_first(run))
         train_ranks_print(run->options->ranks, run->ran, now() - run->began);
-    return stopped || !is_first(run) ||
+    return stopped || !run_is_first(run) ||
            train_weights_save(path, run->store, run->options->recipe, run->done, error);
 }
 
 // What is good among the checkpoints; not before all ranks have read theirs.
-static bool settle(const Run *run, GError **error)
+static bool settle(const TrainRun *run, GError **error)
 {
-    return !run->options->resume || !is_first(run) ||
+    return !run->options->resume || !run_is_first(run) ||
            train_checkpoint_settle(run->options->folder, error);
 }
 
-bool train_run(const TrainRunOptions *options, bool *stopped, GError **error)
+bool train_run_once(const TrainRunOptions *options, bool *stopped, GError **error)
 {
     const TrainRanks *ranks = options->ranks;
-    Run run = {.options = options, .scaled = *options->recipe, .lock = -1};
+    TrainRun run = {.options = options, .scaled = *options->recipe, .lock = -1};
     run.recipe = &run.scaled;
     bool done = train_ranks_agree(ranks, set_up(&run, error), error) &&
                 train_ranks_check_start(ranks, run.done, options->folder, error) &&

@@ -10,6 +10,8 @@
 #include "recipe.h"
 #include "set.h"
 
+enum { TRAIN_DEVICE_ID = 32 };
+
 typedef struct {
     const TrainRecipe *recipe;
     const TrainSet *set;
@@ -20,6 +22,8 @@ typedef struct {
     int64_t stop_after; // steps in all, with those before a resume, then as if stopped; 0: none
     const TrainRanks *ranks;           // that train together; NULL: alone
     const volatile sig_atomic_t *stop; // of any rank, not 0: finish the step, save, return
+    bool any_device; // resume on another device than the checkpoint's, even if deterministic
+    char *opened;    // TRAIN_DEVICE_ID bytes that become the device's id, once it is open; or NULL
 } TrainRunOptions;
 
 // Ends with DIR/final.safetensors, or earlier with a checkpoint when stopped (*stopped). The run's
@@ -29,4 +33,9 @@ typedef struct {
 // watch.max-rollbacks.
 // With ranks, all call it alike; only the first writes and speaks. What fails on one rank alone
 // ends all (TrainRanks.abort) after its sentence; else as train_ranks_agree() has it.
+// A GPU that fails, and that was chosen by "auto", is left: the CPU goes on from the last
+// checkpoint, or from the beginning where there is none. One that has no memory for the batch gets
+// half of it, and twice as many runs a step.
 bool train_run(const TrainRunOptions *options, bool *stopped, GError **error);
+// The same on one device.
+bool train_run_once(const TrainRunOptions *options, bool *stopped, GError **error);
