@@ -8,4 +8,5 @@ int train_command_apply(int argc, char **argv);
 int train_command_average(int argc, char **argv);
 int train_command_hints(int argc, char **argv);
 int train_command_inspect(int argc, char **argv);
+int train_command_selftest(int argc, char **argv);
 int train_command_sweep(int argc, char **argv);

@@ -25,6 +25,7 @@ static const Command commands[] = {
     {"apply", "colorize photographs, files to files", train_command_apply},
     {"evaluate", "compare weights on pictures whose colours are known", train_command_evaluate},
     {"inspect", "tell what a weights file holds, or which devices open", train_command_inspect},
+    {"selftest", "hold a device against the CPU, for a report", train_command_selftest},
     {NULL, NULL, NULL},
 };
 // clang-format on
