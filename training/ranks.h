@@ -19,7 +19,7 @@
 
 G_BEGIN_DECLS
 
-#define TRAIN_RANKS_ABI 1u
+#define TRAIN_RANKS_ABI 2u
 
 // What the module gives; filled when it has joined the others.
 typedef struct {

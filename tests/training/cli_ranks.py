@@ -141,6 +141,13 @@ def what_is_wrong_is_told_once():
     check(not os.path.exists(path("bad")), "something has begun")
 
 
+def the_first_ranks_bytes_are_shared():
+    program = os.path.join(os.environ["COLORIZE_BUILD_ROOT"], "tests", "training", "mpi_share")
+    done = subprocess.run(["mpirun", "-np", "3", program], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env={**os.environ, **FREE, "COLORIZE_MPI_MODULE": MODULE}, timeout=cli.TIMEOUT)
+    check(done.returncode == 0 and done.stdout.count("of 3: right") == 3, done.returncode, done.stdout)
+
+
 def without_the_module_it_says_so():
     environment = {**os.environ, "OMPI_COMM_WORLD_SIZE": "2", "COLORIZE_MPI_MODULE": "/nowhere.so"}
     done = subprocess.run([cli.PROGRAM, *train("bad")], cwd=cli.work, text=True, stderr=subprocess.PIPE,
@@ -167,7 +174,7 @@ def ranks_starts_mpirun_by_itself():
 
 
 SHORT_CLAIMS = [two_ranks_are_one_process_with_twice_the_batch, what_is_wrong_is_told_once,
-                without_the_module_it_says_so, the_program_itself_knows_no_mpi,
+                the_first_ranks_bytes_are_shared, without_the_module_it_says_so, the_program_itself_knows_no_mpi,
                 what_the_launcher_sees_starts_no_ranks]
 LONG_CLAIMS = [two_ranks_are_one_process_with_twice_the_batch, a_run_goes_on_with_another_number_of_ranks,
                a_killed_rank_ends_all_and_the_checkpoint_resumes,

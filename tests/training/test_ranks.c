@@ -162,7 +162,7 @@ static void learn_together(Learner *learners, int n, Room *room)
     for (int rank = 0; rank < n; rank++) {
         Seat *seat = &learners[rank].seat;
 
-        *seat = (Seat){room, rank, {rank, n, sum, seat}};
+        *seat = (Seat){room, rank, {.rank = rank, .n = n, .sum = sum, .user = seat}};
         pthread_create(&threads[rank], NULL, learn, &learners[rank]);
     }
     for (int rank = 0; rank < n; rank++)
@@ -321,7 +321,7 @@ static void many_values_go_in_few_messages(void)
     static const int32_t sizes[] = {3, 700000, 400000, 5, 3000000, 7};
     enum { N = G_N_ELEMENTS(sizes) };
     size_t largest = 0;
-    const CzRanks ranks = {0, 2, identity, &largest};
+    const CzRanks ranks = {.n = 2, .sum = identity, .user = &largest};
     g_autoptr(CzGraph) graph = cz_graph_new();
     CzValue values[N];
     int n_messages = 0;

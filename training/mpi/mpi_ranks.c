@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
-// The module that knows MPI (MPI-3.1): joins the ranks, sums and compares.
+// The module that knows MPI (MPI-3.1): joins the ranks, sums, shares and compares.
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -15,7 +15,7 @@
 #define SPINS       200     // questions in a row before sleeping between them
 #define SLEEP_LEAST 50      // us
 #define SLEEP_MOST  2000    // us
-#define MOST        1 << 26 // elements of one message: MPI counts in int
+#define MOST        1 << 26 // elements or bytes of one message: MPI counts in int
 
 const TrainRanks *train_ranks_query(void);
 
@@ -48,6 +48,18 @@ static void sum(void *user, float *data, size_t n_elements)
         n_elements -= (size_t)n;
     }
     seconds += MPI_Wtime() - before;
+}
+
+static void share(void *user, void *bytes, size_t n)
+{
+    char *next = bytes;
+    (void)user;
+    while (n > 0) {
+        int now = n > (MOST) ? MOST : (int)n;
+        MPI_Bcast(next, now, MPI_BYTE, 0, MPI_COMM_WORLD);
+        next += now;
+        n -= (size_t)now;
+    }
 }
 
 static void largest(double *values, int n)
@@ -110,7 +122,7 @@ const TrainRanks *train_ranks_query(void)
     MPI_Comm_size(MPI_COMM_WORLD, &n);
     MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &here);
     MPI_Comm_size(here, &n_here);
-    graph_ranks = (CzRanks){.rank = rank, .n = n, .sum = sum, .user = &ranks};
+    graph_ranks = (CzRanks){.rank = rank, .n = n, .sum = sum, .share = share, .user = &ranks};
     ranks = (TrainRanks){.abi = TRAIN_RANKS_ABI,
                          .rank = rank,
                          .n = n,

@@ -56,10 +56,12 @@ typedef struct {
 } CzAdamParams;
 
 // The processes that share a training, as the host sees them. sum: data becomes its sum over ranks,
-// bit for bit the same on each; called in a run, by the thread that runs.
+// bit for bit the same on each. share: bytes become rank 0's. Both are called by the thread that runs,
+// in a run or between runs, and in the same order with the same sizes by all ranks.
 typedef struct {
     int32_t rank, n; // this one; of at least 2
     void (*sum)(void *user, float *data, size_t n_elements);
+    void (*share)(void *user, void *bytes, size_t n_bytes);
     void *user;
 } CzRanks;
 
