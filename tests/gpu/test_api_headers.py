@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-3.0-or-later
-"""Holds cuda_api.h and cudnn_api.h against NVIDIA's headers and prints TAP:  test_api_headers.py CC SOURCE_ROOT
+"""Holds cuda_api.h, cudnn_api.h and nccl_api.h against NVIDIA's headers and prints TAP:  test_api_headers.py CC SOURCE_ROOT
 
 COLORIZE_CUDA_ROOT: folders, with colons between, each a toolkit, a virtual environment or site-packages. Where a
-folder holds cuda.h or cudnn_graph.h, a C file is compiled against it that asserts each constant's value, each type's
+folder holds cuda.h, cudnn_graph.h or nccl.h, a C file is compiled against it that asserts each constant's value, each type's
 size, alignment and signedness, and each prototype, spelled as here and read with the real types.
 """
 import os
@@ -14,18 +14,28 @@ import tempfile
 
 COMPILER, ROOT = sys.argv[1].split(), pathlib.Path(sys.argv[2])
 OWN = ROOT / "engine/backend/cudnn"
-# cudnn_graph.h wants these two of the runtime's headers, and uses of them no more than this. A wheel of cuDNN for
-# CUDA 12 comes without them.
+# cudnn_graph.h and nccl.h want these of the runtime's headers, and use of them no more than this. Wheels of cuDNN for
+# CUDA 12 and of NCCL come without them.
 RUNTIME = {
     "cuda_runtime_api.h": "typedef struct CUstream_st *cudaStream_t; typedef struct CUgraph_st *cudaGraph_t;",
     "library_types.h": "typedef enum { MAJOR_VERSION, MINOR_VERSION, PATCH_LEVEL } libraryPropertyType;",
+    "cuda_runtime.h": "#include <cuda_runtime_api.h>\ntypedef struct CUevent_st *cudaEvent_t;",
+    "cuda_fp16.h": "",
+    "cuda_bf16.h": "",
 }
-# The runtime's names for two of the driver's types: cudnn_graph.h takes those.
-ALIASES = {"cuda.h": [], "cudnn_graph.h": ["typedef cudaStream_t CUstream;", "typedef cudaGraph_t CUgraph;"]}
+# The runtime's names for two of the driver's types: the others take those.
+ALIASES = {"cuda.h": [], "cudnn_graph.h": ["typedef cudaStream_t CUstream;", "typedef cudaGraph_t CUgraph;"],
+           "nccl.h": ["typedef cudaStream_t CUstream;"]}
+# Where a header's version is, and in which macros.
+VERSIONS = {"cuda.h": (["cuda.h"], ["CUDA_VERSION"]),
+            "cudnn_graph.h": (["cudnn_version.h", "cudnn_version_v9.h"],
+                              ["CUDNN_MAJOR", "CUDNN_MINOR", "CUDNN_PATCHLEVEL"]),
+            "nccl.h": (["nccl.h"], ["NCCL_MAJOR", "NCCL_MINOR", "NCCL_PATCH"])}
 # Prints the own headers' rows: kind and what follows, with tabs between.
 LIST = r"""
 #include <stdio.h>
 #include "cudnn_api.h"
+#include "nccl_api.h"
 #define CONSTANT(name, value) printf("constant\t%s\t%d\n", #name, value);
 #define TYPE(type) printf("type\t%s\t%zu\t%zu\t%d\n", #type, sizeof(type), _Alignof(type), IS_SIGNED(type));
 #define IS_SIGNED(type) _Generic((type *)0, int *: 1, default: 0)
@@ -49,7 +59,7 @@ def run(command):
 
 def list_rows(prefix, folder):
     source = folder / f"{prefix}.c"
-    extra = "CUDNN_OPTIONAL_FUNCTIONS(FUNCTION)" if prefix == "CUDNN" else ""
+    extra = "" if prefix == "CUDA" else f"{prefix}_OPTIONAL_FUNCTIONS(FUNCTION)"
     source.write_text(LIST.replace("PREFIX", prefix).replace("EXTRA", extra))
     done = run(COMPILER + ["-I", OWN, "-o", folder / prefix, source])
     if done.returncode:
@@ -89,10 +99,9 @@ def check(rows, header, folders, scratch):
 
 
 def tell_version(header, folders):
-    name, macros = (("cuda.h", ["CUDA_VERSION"]) if header == "cuda.h" else
-                    ("cudnn_version.h", ["CUDNN_MAJOR", "CUDNN_MINOR", "CUDNN_PATCHLEVEL"]))
+    names, macros = VERSIONS[header]
     for folder in folders:
-        for path in (folder / name, folder / "cudnn_version_v9.h"):
+        for path in [folder / name for name in names]:
             words = [line.split() for line in path.read_text(errors="replace").splitlines()] if path.exists() else []
             found = {line[1]: line[2] for line in words if len(line) > 2 and line[0] == "#define"}
             if all(macro in found for macro in macros):
@@ -103,7 +112,7 @@ def tell_version(header, folders):
 def cases(scratch):
     """(name, faults or None, words) of each header in each folder."""
     roots = [pathlib.Path(word) for word in os.environ.get("COLORIZE_CUDA_ROOT", "").split(":") if word]
-    for prefix, header in (("CUDA", "cuda.h"), ("CUDNN", "cudnn_graph.h")):
+    for prefix, header in (("CUDA", "cuda.h"), ("CUDNN", "cudnn_graph.h"), ("NCCL", "nccl.h")):
         rows = list_rows(prefix, scratch)
         counts = ", ".join(f"{sum(row[0] == kind for row in rows)} {kind}s" for kind in ("constant", "type", "function"))
         for number, root in enumerate(roots, 1):
