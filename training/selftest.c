@@ -202,7 +202,7 @@ static void check_gradients(const TrainPair *pair, CzDtype dtype, TrainParity *f
     if (dtype == CZ_F32)
         train_parity_gradients(pair, found);
     else
-        train_parity_bf16_gradients(pair, found);
+        train_parity_half_gradients(pair, dtype, found);
 }
 
 static void check_networks(Selftest *test)
@@ -214,7 +214,7 @@ static void check_networks(Selftest *test)
     } checks[] = {
         {"small network", CZ_F32, check_network},    {"small network", CZ_BF16, check_network},
         {"small network", CZ_F16, check_network},    {"its gradients", CZ_F32, check_gradients},
-        {"its gradients", CZ_BF16, check_gradients},
+        {"its gradients", CZ_BF16, check_gradients}, {"its gradients", CZ_F16, check_gradients},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(checks); i++) {
         TrainParity found = {0};
