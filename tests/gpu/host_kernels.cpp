@@ -5,6 +5,7 @@
 // plain calls, which is many times faster; a barrier in one of those is one that thread 0 missed.
 #include "host_kernels.h"
 
+#include <csetjmp>
 #include <mutex>
 #include <ucontext.h>
 #include <vector>
@@ -29,7 +30,9 @@ namespace
 enum class Wait { none, barrier, warp, ended };
 
 struct Fiber {
-    ucontext_t context;
+    ucontext_t context; // for the first entry
+    jmp_buf point;      // for all others: unlike swapcontext(), no call of the kernel
+    bool entered = false;
     std::vector<char> stack;
     HostIndex index;
     Wait wait;
@@ -42,7 +45,7 @@ constexpr unsigned warp_size = 32;
 
 std::mutex one_caller;
 std::vector<Fiber> fibers;
-ucontext_t scheduler;
+jmp_buf scheduler;
 Fiber *current; // NULL: a plain call
 void (*running)(const void *args);
 const void *running_args;
@@ -55,7 +58,8 @@ void wait_for(Wait what)
 {
     Fiber *self = current;
     self->wait = what;
-    swapcontext(&self->context, &scheduler);
+    if (_setjmp(self->point) == 0)
+        _longjmp(scheduler, 1);
     threadIdx = self->index;
 }
 
@@ -94,16 +98,19 @@ namespace
 
 // ---- one block ----------------------------------------------------------------------------------
 
+// A fiber that has ended a block waits here for the next one.
 void fiber_main(void)
 {
-    running(running_args);
-    current->wait = Wait::ended;
-    swapcontext(&current->context, &scheduler);
+    for (;;) {
+        running(running_args);
+        current->wait = Wait::ended;
+        if (_setjmp(current->point) == 0)
+            _longjmp(scheduler, 1);
+    }
 }
 
-void start_fiber(size_t i)
+void make_fiber(Fiber *fiber)
 {
-    Fiber *fiber = &fibers[i];
     if (fiber->stack.empty())
         fiber->stack.resize(stack_bytes);
     getcontext(&fiber->context);
@@ -111,6 +118,15 @@ void start_fiber(size_t i)
     fiber->context.uc_stack.ss_size = fiber->stack.size();
     fiber->context.uc_link = nullptr;
     makecontext(&fiber->context, fiber_main, 0);
+    fiber->entered = false;
+}
+
+void start_fiber(size_t i)
+{
+    Fiber *fiber = &fibers[i];
+    // One that hangs at a barrier of a block that failed begins anew.
+    if (fiber->wait != Wait::ended)
+        make_fiber(fiber);
     unsigned row = (unsigned)i / blockDim.x;
     fiber->index = {(unsigned)i % blockDim.x, row % blockDim.y, row / blockDim.y};
     fiber->wait = Wait::none;
@@ -121,7 +137,12 @@ void resume(size_t i)
 {
     current = &fibers[i];
     threadIdx = current->index;
-    swapcontext(&scheduler, &current->context);
+    if (_setjmp(scheduler) == 0) {
+        if (current->entered)
+            _longjmp(current->point, 1);
+        current->entered = true;
+        setcontext(&current->context);
+    }
     current = nullptr;
 }
 
