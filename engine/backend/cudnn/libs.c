@@ -27,6 +27,7 @@ static const char *const system_folders[] = {"/usr/local/cuda/lib64", "/usr/lib/
 // What one search has at hand.
 typedef struct {
     const CzHost *host;
+    const char *soname; // what is looked for
     GPtrArray *told;    // char *, borrowed
     GPtrArray *folders; // char *, NULL-terminated: of the roots, an empty one for the loader's own
                         // search, of the system
@@ -80,11 +81,11 @@ static void add_root(Search *search, const char *root)
         add_pattern(search->folders, pattern);
     }
     for (guint i = before; i < search->folders->len; i++) {
-        g_autofree char *path = g_build_filename(search->folders->pdata[i], CUDNN_SONAME, NULL);
+        g_autofree char *path = g_build_filename(search->folders->pdata[i], search->soname, NULL);
         if (g_file_test(path, G_FILE_TEST_EXISTS))
             return;
     }
-    tell(search, "COLORIZE_CUDA_ROOT: no %s below %s", CUDNN_SONAME, root);
+    tell(search, "COLORIZE_CUDA_ROOT: no %s below %s", search->soname, root);
 }
 
 static void list_folders(Search *search)
@@ -122,24 +123,17 @@ static char *loaded_path(void *library, const char *asked)
     return g_strdup(found ? map->l_name : asked);
 }
 
-// A symbol's place in a table of functions.
-typedef struct {
-    const char *name;
-    size_t offset;
-    bool optional;
-} Symbol;
-
 // clang-format off
 #define CUDA_SYMBOL(returned, name, parameters) {#name, offsetof(CudaApi, name), false},
-static const Symbol cuda_symbols[] = {CUDA_FUNCTIONS(CUDA_SYMBOL)};
+static const LibsSymbol cuda_symbols[] = {CUDA_FUNCTIONS(CUDA_SYMBOL)};
 #define CUDNN_SYMBOL(returned, name, parameters) {#name, offsetof(CudnnApi, name), false},
 #define CUDNN_OPTIONAL(returned, name, parameters) {#name, offsetof(CudnnApi, name), true},
-static const Symbol cudnn_symbols[] = {CUDNN_FUNCTIONS(CUDNN_SYMBOL)
+static const LibsSymbol cudnn_symbols[] = {CUDNN_FUNCTIONS(CUDNN_SYMBOL)
                                        CUDNN_OPTIONAL_FUNCTIONS(CUDNN_OPTIONAL)};
 // clang-format on
 
 // The first symbol that is missing, or NULL.
-static const char *find_symbols(void *library, const Symbol *symbols, size_t n, void *table)
+static const char *find_symbols(void *library, const LibsSymbol *symbols, size_t n, void *table)
 {
     for (size_t i = 0; i < n; i++) {
         void *address = dlsym(library, symbols[i].name);
@@ -148,6 +142,19 @@ static const char *find_symbols(void *library, const Symbol *symbols, size_t n, 
         memcpy((char *)table + symbols[i].offset, &address, sizeof address);
     }
     return NULL;
+}
+
+// The sentence on the first file that was there, of those told since; that the loader knows none by
+// name comes last.
+static const char *first_told(const Search *search, guint since)
+{
+    const char *why = NULL;
+    for (guint i = since; i < search->told->len; i++) {
+        const char *told = search->told->pdata[i];
+        if (!why || (g_str_has_prefix(why, search->soname) && *told == '/'))
+            why = told;
+    }
+    return why ? why : "none found";
 }
 
 // No trial in a child: the driver's library belongs to the running kernel, and whatever draws by
@@ -332,23 +339,55 @@ static bool open_cudnn(Search *search, Libs *libs, GError **error)
         } else if (open_cudnn_at(search, path, libs))
             return true;
     }
-    // The sentence on the first that was there; that the loader knows none by name comes last.
-    const char *why = NULL;
-    for (guint i = before; i < search->told->len; i++) {
-        const char *told = search->told->pdata[i];
-        if (!why || (g_str_has_prefix(why, CUDNN_SONAME) && *told == '/'))
-            why = told;
-    }
     g_set_error(error, search->host->error_domain, CZ_ERROR_BACKEND, "no usable cuDNN (%s)",
-                why ? why : "none found");
+                first_told(search, before));
     return false;
+}
+
+// ---- another ------------------------------------------------------------------------------------
+
+static bool open_other_at(Search *search, const char *path, const LibsSymbol *symbols, size_t n,
+                          void *table, char **found)
+{
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const char *missing = library ? find_symbols(library, symbols, n, table) : NULL;
+    if (library && !missing) {
+        *found = loaded_path(library, path);
+        return true;
+    }
+    if (missing)
+        tell(search, "%s: has no function %s", path, missing);
+    else
+        tell(search, "%s: %s", path, loader_words(path));
+    if (library)
+        dlclose(library);
+    return false;
+}
+
+bool libs_open_other(const char *soname, const LibsSymbol *symbols, size_t n_symbols, void *table,
+                     char **path, char **why)
+{
+    g_autoptr(GPtrArray) told = g_ptr_array_new_with_free_func(g_free);
+    Search search = {.soname = soname, .told = told};
+    bool opened = false;
+    list_folders(&search);
+    for (char **folder = (char **)search.folders->pdata; *folder && !opened; folder++) {
+        g_autofree char *file =
+            **folder ? g_build_filename(*folder, soname, NULL) : g_strdup(soname);
+        if (!**folder || g_file_test(file, G_FILE_TEST_EXISTS))
+            opened = open_other_at(&search, file, symbols, n_symbols, table, path);
+    }
+    if (!opened)
+        *why = g_strdup(first_told(&search, 0));
+    g_ptr_array_unref(search.folders);
+    return opened;
 }
 
 // ---- all ----------------------------------------------------------------------------------------
 
 Libs *libs_open(const CzHost *host, GPtrArray *told, GError **error)
 {
-    Search search = {.host = host, .told = told};
+    Search search = {.host = host, .soname = CUDNN_SONAME, .told = told};
     g_autoptr(Libs) libs = g_new0(Libs, 1);
     // The driver first: most machines have none, and are through here.
     if (!open_driver(&search, libs, error))

@@ -39,6 +39,20 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Libs, libs_free)
 // Initialises the driver in this process. FALSE with CZ_ERROR_BACKEND also where it has no device.
 bool libs_start(const CzHost *host, const Libs *libs, int *n_devices, GError **error);
 
+// A function's place in a table of functions.
+typedef struct {
+    const char *name;
+    size_t offset;
+    bool optional; // NULL in the table where the library has none
+} LibsSymbol;
+
+// Another library, looked for in the order that is cuDNN's: fills table from the first file of this
+// name that loads and has the functions. path: where the loader has it. FALSE: why says in a
+// sentence what was wrong with the first that was there. The caller frees path and why. It stays
+// loaded.
+bool libs_open_other(const char *soname, const LibsSymbol *symbols, size_t n_symbols, void *table,
+                     char **path, char **why);
+
 char *libs_version(const Libs *libs); // of cuDNN, "9.19.0"; the caller frees
 // "cuDNN 9.19.0 at /usr/lib/x86_64-linux-gnu/libcudnn.so.9"; the caller frees.
 char *libs_describe(const Libs *libs);
