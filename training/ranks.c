@@ -264,7 +264,7 @@ void train_ranks_print(const TrainRanks *ranks, int64_t n_steps, double seconds)
 {
     if (!ranks)
         return;
-    printf("summed over ranks: %.2f MiB a step, %.0f %% of the time\n",
+    printf("summed over ranks by MPI: %.2f MiB a step, %.0f %% of the time\n",
            (double)ranks->n_bytes() / (double)MAX(n_steps, 1) / 1048576,
            100 * ranks->seconds() / MAX(seconds, 1e-9));
     fflush(stdout);

@@ -19,13 +19,14 @@
 
 G_BEGIN_DECLS
 
-#define TRAIN_RANKS_ABI 2u
+#define TRAIN_RANKS_ABI 3u
 
 // What the module gives; filled when it has joined the others.
 typedef struct {
     uint32_t abi;
     int32_t rank, n;    // of all
     int32_t n_here;     // ranks of this machine
+    int32_t rank_here;  // this one, of those
     bool own_cores;     // no other of them may run on the cores of this one
     const CzRanks *sum; // for cz_device_set_ranks()
     // Each element becomes its largest over ranks. Waits without burning the core: others may be

@@ -96,6 +96,33 @@ static const char *bits_of(const TrainRun *run)
     return cz_device_info(run->device)->same_bits;
 }
 
+// Ranks that share a machine take its GPUs in turn. NULL: nothing to choose.
+static char *device_of_rank(const TrainRunOptions *options)
+{
+    size_t n, n_gpus = 0;
+    const CzDeviceInfo *infos = cz_devices(&n, NULL);
+    bool open = !options->device || g_str_equal(options->device, "auto") ||
+                g_str_equal(options->device, "cuda");
+    if (!options->ranks || !open)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        n_gpus += g_str_has_prefix(infos[i].id, "cuda:");
+    size_t wanted = n_gpus ? (size_t)options->ranks->rank_here % n_gpus : 0;
+    for (size_t i = 0; i < n; i++)
+        if (g_str_has_prefix(infos[i].id, "cuda:") && wanted-- == 0)
+            return g_strdup(infos[i].id);
+    return NULL;
+}
+
+// Who sums over ranks, as the plan has it: "sum over ranks by NCCL".
+static void tell_sums(TrainRun *run)
+{
+    g_autofree char *text = cz_plan_dump(train_step_plan(run->step));
+    char *at = strstr(text, "[sum over ranks"), *end = at ? strstr(at, "] ") : NULL;
+    if (end)
+        printf("%.*s\n", (int)(end - at - 1), at + 1);
+}
+
 // The same bits as without the pause, or a sentence: another GPU, driver or library rounds its sums
 // in another order.
 static bool check_bits(const TrainRun *run, GError **error)
@@ -131,7 +158,8 @@ static bool set_up(TrainRun *run, GError **error)
     run->steps = train_recipe_steps(run->recipe);
     const CzDeviceOptions how = {.deterministic = options->recipe->deterministic,
                                  .tf32 = options->recipe->tf32};
-    run->device = cz_device_open_with(options->device, &how, error);
+    g_autofree char *own = device_of_rank(options);
+    run->device = cz_device_open_with(own ? own : options->device, &how, error);
     if (!run->device)
         return false;
     if (options->opened)
@@ -161,6 +189,8 @@ static bool set_up(TrainRun *run, GError **error)
     if (options->ranks)
         printf("%d ranks, %d of the %d pictures of a batch on each\n", options->ranks->n,
                train_batch_here(run->device, run->recipe), run->recipe->batch);
+    if (options->ranks)
+        tell_sums(run);
     fflush(stdout); // a log file shows at once that it has begun
     if (!options->resume)
         warn_of_small_set(run);

@@ -458,7 +458,7 @@ DOUBLE_EXPORT CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice 
         {16, state.device->n_sms},
         {18, 0},
         {20, 0}, // clock, multiprocessors, integrated, mode
-        {33, 1},
+        {33, 1 + (int)read_number("OMPI_COMM_WORLD_LOCAL_RANK", 0)}, // ranks have one each
         {34, 0},
         {50, 0}, // place on the bus
         {36, 7001000},

@@ -229,12 +229,12 @@ static void less_memory_means_smaller_batches(void)
 {
     TrainRecipe recipe = run_recipe(3);
     g_auto(Folder) folder = folder_new();
-    g_autoptr(TrainSet) set = folder_set(&folder, 6, 72, 72);
+    g_autoptr(TrainSet) set = folder_set(&folder, 6, 100, 100);
     g_autoptr(GError) error = NULL;
     g_autofree char *said = NULL, *more = NULL;
     recipe.batch = 8;
-    recipe.crop = 64;
-    recipe.images = 24;
+    recipe.crop = 96;
+    recipe.images = 16;
     g_assert_true(run(&folder, set, &recipe, (How){"cuda", false, 0}, &said, &error));
     g_assert_no_error(error);
     size_t peak = double_memory_peak();

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 # colorizer train in several processes. TAP; skipped where there is no mpirun or no module.
 #   cli_ranks.py          equal to one process, and what is refused (suite cpu)
+#   cli_ranks.py gpu      the same on GPUs (the doubles' environment), where NCCL sums
 #   cli_ranks.py long     killed, stopped, resumed with another number of ranks (suite slow)
 import csv
 import os
@@ -15,6 +16,7 @@ import time
 import cli
 from cli import check, path, read, run, succeed
 
+GPU = "gpu" in sys.argv[1:]
 MODULE = os.path.join(os.environ["COLORIZE_BUILD_ROOT"], "training", "mpi", "libcolorize-mpi.so")
 # Root, as in containers, and more ranks than this machine may have cores.
 FREE = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -28,7 +30,7 @@ WHOLE = ["--set", "run.bf16=0", "--set", "loss.gan=0.1", "--set", "gan.width=8",
 
 def train(folder, *more):
     return ["train", "--data", "a.set", "--recipe", cli.SMOKE, "--run", folder, "--threads", "1", "--device",
-            "cpu", *WHOLE, *more]
+            "cuda" if GPU else "cpu", *WHOLE, *more]
 
 
 def start(n, arguments):
@@ -63,7 +65,8 @@ def two_ranks_are_one_process_with_twice_the_batch():
     code, out = together(2, *train("two", "--set", "train.images=16"))
     check(code == 0, code, out)
     check("2 ranks, 2 of the 4 pictures of a batch on each" in out, out)
-    check(re.search("summed over ranks: [0-9.]+ MiB a step", out) and out.count("done: ") == 1, out)
+    check(("sum over ranks by NCCL" in out) == GPU, out)
+    check(re.search("summed over ranks by MPI: [0-9.]+ MiB a step", out) and out.count("done: ") == 1, out)
     one, two = log_of("one"), log_of("two")
     check(len(one) == len(two) == 4, one, two)
     worst = {}
@@ -76,6 +79,15 @@ def two_ranks_are_one_process_with_twice_the_batch():
     print("# two ranks against one, largest relative difference by step:",
           " ".join("%.1e" % worst[step] for step in worst))
     check(sorted(os.listdir(path("one"))) == sorted(os.listdir(path("two"))), "files")
+
+
+def without_nccl_the_host_sums():
+    os.environ["COLORIZE_DOUBLE_NCCL_VERSION"] = "20000"
+    code, out = together(2, *train("host", "--set", "train.images=16"))
+    del os.environ["COLORIZE_DOUBLE_NCCL_VERSION"]
+    check(code == 0 and "sum over ranks by the host: " in out, code, out)
+    for a, b in zip(log_of("two"), log_of("host")):
+        check(abs(float(a["loss"]) - float(b["loss"])) < 1e-3 * float(a["loss"]), a, b)
 
 
 def a_run_goes_on_with_another_number_of_ranks():
@@ -176,6 +188,7 @@ def ranks_starts_mpirun_by_itself():
 SHORT_CLAIMS = [two_ranks_are_one_process_with_twice_the_batch, what_is_wrong_is_told_once,
                 the_first_ranks_bytes_are_shared, without_the_module_it_says_so, the_program_itself_knows_no_mpi,
                 what_the_launcher_sees_starts_no_ranks]
+GPU_CLAIMS = [two_ranks_are_one_process_with_twice_the_batch, without_nccl_the_host_sums]
 LONG_CLAIMS = [two_ranks_are_one_process_with_twice_the_batch, a_run_goes_on_with_another_number_of_ranks,
                a_killed_rank_ends_all_and_the_checkpoint_resumes,
                asked_gently_all_ranks_stop_at_one_step_and_save, ranks_starts_mpirun_by_itself]
@@ -187,6 +200,6 @@ if __name__ == "__main__":
         print("1..0 # SKIP", missing)
         sys.exit(0)
     long = "long" in sys.argv[1:]
-    sys.argv = [name for name in sys.argv if name != "long"]
+    sys.argv = [name for name in sys.argv if name not in ("long", "gpu")]
     cli.TIMEOUT = 600  # ranks wait for each other, long on a busy machine
-    sys.exit(cli.main("cli_ranks", LONG_CLAIMS if long else SHORT_CLAIMS))
+    sys.exit(cli.main("cli_ranks", GPU_CLAIMS if GPU else LONG_CLAIMS if long else SHORT_CLAIMS))

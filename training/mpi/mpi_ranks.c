@@ -115,18 +115,20 @@ static CzRanks graph_ranks;
 
 const TrainRanks *train_ranks_query(void)
 {
-    int provided, rank, n, n_here;
+    int provided, rank, n, n_here, rank_here;
     MPI_Comm here;
     MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &n);
     MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &here);
     MPI_Comm_size(here, &n_here);
+    MPI_Comm_rank(here, &rank_here);
     graph_ranks = (CzRanks){.rank = rank, .n = n, .sum = sum, .share = share, .user = &ranks};
     ranks = (TrainRanks){.abi = TRAIN_RANKS_ABI,
                          .rank = rank,
                          .n = n,
                          .n_here = n_here,
+                         .rank_here = rank_here,
                          .own_cores = masks_are_apart(here),
                          .sum = &graph_ranks,
                          .max = largest,

@@ -192,6 +192,8 @@ void device_close(CzDevice *device)
     const CudaApi *cuda = &device->libs->cuda;
     if (device->context && device_enter(device, NULL))
         device_wait(device, NULL);
+    nccl_close(device->nccl);
+    g_free(device->sums);
     conv_plans_free(device->convs);
     if (device->cudnn)
         device->libs->cudnn.cudnnDestroy(device->cudnn);
@@ -206,6 +208,26 @@ void device_close(CzDevice *device)
         cuda->cuDevicePrimaryCtxRelease_v2(device->device);
     g_free(device->key);
     g_free(device);
+}
+
+void device_join(CzDevice *device, const CzRanks *ranks)
+{
+    const CudaApi *cuda = &device->libs->cuda;
+    const CUdevice_attribute attributes[] = {CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID,
+                                             CU_DEVICE_ATTRIBUTE_PCI_BUS_ID,
+                                             CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID};
+    int place[G_N_ELEMENTS(attributes)] = {0};
+    if (device->joined)
+        return;
+    device->joined = true;
+    // Where the driver does not tell, all GPUs seem to be one, and NCCL is not used.
+    for (size_t i = 0; i < G_N_ELEMENTS(attributes); i++)
+        cuda->cuDeviceGetAttribute(&place[i], attributes[i], device->device);
+    g_autofree char *address = g_strdup_printf("%04x:%02x:%02x.0", place[0], place[1], place[2]);
+    g_autofree char *why_not = NULL;
+    device->nccl = nccl_open(device->host, ranks, address, &why_not);
+    device->sums = device->nccl ? g_strdup("sum over ranks by NCCL")
+                                : g_strdup_printf("sum over ranks by the host: %s", why_not);
 }
 
 // ---- memory -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 
 #include "launch.h"
 #include "libs.h"
+#include "nccl.h"
 
 // Host memory that the bus reads and writes by itself, in slots.
 #define STAGING_SLOTS      8
@@ -43,6 +44,9 @@ struct CzDevice {
     CUfunction functions[N_KERNELS]; // NULL until they are asked for
     Staging staging;
     ConvPlans *convs;
+    bool joined; // the ranks that train together have been asked for NCCL
+    Nccl *nccl;  // NULL: sums over ranks are the host's
+    char *sums;  // who makes them, as steps are named
 };
 
 struct CzBuffer {
@@ -64,6 +68,9 @@ void device_close(CzDevice *device); // accepts NULL
 bool device_enter(const CzDevice *device, GError **error);
 // FALSE with CZ_ERROR_MEMORY if the device has no memory left, else with CZ_ERROR_BACKEND.
 bool device_check(const CzDevice *device, CUresult result, const char *action, GError **error);
+
+// Whether sums over these ranks go by NCCL is found out once, by all of them together.
+void device_join(CzDevice *device, const CzRanks *ranks);
 
 bool device_alloc(CzDevice *device, size_t n_bytes, CzBuffer **buffer, GError **error);
 void device_release(CzDevice *device, CzBuffer *buffer); // accepts NULL

@@ -80,6 +80,7 @@ static void emit_sum_over_ranks(Emit *emit)
     const CzNode *node = emit->node;
     uint64_t src = emit_address(emit, node->src[0]), dst = emit_address(emit, node->id);
     size_t n = cz_shape_count(node->shape);
+    device_join(emit->program->device, node->params.ranks);
     if (src != dst) {
         g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
         launch_append_cast(launches, dst, CZ_F32, src, CZ_F32, n);
@@ -199,7 +200,7 @@ static bool emit_and_shrink(CzProgram *program, GError **error)
 static bool make_host_sums(CzProgram *program, GError **error)
 {
     size_t most = 0;
-    for (guint i = 0; i < program->actions->len; i++) {
+    for (guint i = 0; !program->device->nccl && i < program->actions->len; i++) {
         const Action *action = &g_array_index(program->actions, Action, i);
         if (action->kind == ACTION_SUM_RANKS)
             most = MAX(most, action->sum.n_elements);
@@ -228,12 +229,13 @@ static bool make_events(CzProgram *program, GError **error)
 
 // ---- a program ----------------------------------------------------------------------------------
 
-// Between sums over ranks, which the host has to make.
+// Between sums over ranks, where the host has to make those.
 static void cut_into_parts(CzProgram *program)
 {
     Range part = {.first = program->n_once};
     for (guint i = program->n_once; i < program->actions->len; i++) {
-        if (g_array_index(program->actions, Action, i).kind != ACTION_SUM_RANKS)
+        const Action *action = &g_array_index(program->actions, Action, i);
+        if (action->kind != ACTION_SUM_RANKS || program->device->nccl)
             continue;
         part.end = i;
         g_array_append_val(program->parts, part);
@@ -296,7 +298,7 @@ const char *cudnn_step_kernel(const CzProgram *program, size_t step, double *tim
         if (action->kind == ACTION_CONV)
             return action->conv.plan->name;
         if (action->kind == ACTION_SUM_RANKS)
-            return "sum over ranks by the host";
+            return program->device->sums;
     }
     if (is_dense_conv(program->plan->nodes[program->plan->steps[step]]))
         return "no engine: own kernels";

@@ -44,11 +44,11 @@ struct CzProgram {
     GArray *actions; // Action
     guint n_once;    // the first of them, which are due once in a program's life
     Range *steps;    // by step
-    GArray *parts;   // Range: between sums over ranks
+    GArray *parts;   // Range: between sums over ranks by the host
     GArray *packs;   // Pack
     size_t scratch_bytes, pack_bytes;
     CzBuffer *scratch, *packed;
-    float *host_sums; // pinned: what ranks sum
+    float *host_sums; // pinned: what ranks sum; NULL where NCCL does
     CUevent *events;  // of timed programs: around every step
     double *times_us;
     uint64_t runs;

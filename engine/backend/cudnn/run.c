@@ -7,6 +7,9 @@
 static bool sum_over_ranks(const CzProgram *program, const Action *action, GError **error)
 {
     const CzDevice *device = program->device;
+    if (device->nccl)
+        return nccl_sum(device->nccl, action->sum.address, action->sum.n_elements, device->stream,
+                        error);
     const CudaApi *cuda = &device->libs->cuda;
     const CzRanks *ranks = action->sum.ranks;
     size_t n_bytes = action->sum.n_elements * sizeof(float);
