@@ -451,7 +451,9 @@ static bool step_once(TrainRun *run, TrainScalars *scalars, GError **error)
     if (!run_enter_phase(run, error))
         return false;
     for (int32_t i = 0; i < n; i++) {
-        const TrainBatch *batch = train_loader_next(run->loader, error);
+        const TrainBatch *batch = run->next ? run->next : train_loader_next(run->loader, error);
+        run->next = NULL;
+        run->run_of_step = i;
         if (!batch || !learn_from(run, batch, scalars, &run->verdict, error) ||
             (line && i + 1 == n && run_is_first(run) && !measure_gamut(run, batch, error)))
             return false;
@@ -493,6 +495,7 @@ static bool loop(TrainRun *run, bool *stopped, GError **error)
     if (!look_at_start(run, error))
         return false;
     run->began = run->saved = now();
+    run->end = end;
     const TrainRanks *ranks = run->options->ranks;
     bool stop = false;
     // One that was killed after its last checkpoint may not have looked at pictures yet.

@@ -25,7 +25,24 @@ void run_close_loader(TrainRun *run)
 {
     if (run->loader)
         run->waited = train_loader_waited(run->loader);
+    run->next = NULL;
     g_clear_pointer(&run->loader, train_loader_free);
+}
+
+// The batch after the one that is being learned from; none after the last.
+static bool look_ahead(void *user, const float **lightness, const float **chroma, GError **error)
+{
+    TrainRun *run = user;
+    bool last = run->run_of_step + 1 == run->recipe->accumulate;
+    if (last && run->done + 1 >= run->end)
+        return true;
+    if (!run->next)
+        run->next = train_loader_next(run->loader, error);
+    if (!run->next)
+        return false;
+    *lightness = run->next->lightness;
+    *chroma = run->next->chroma;
+    return true;
 }
 
 // A GPU without the memory for a batch gets half of it twice as often: the step's gradient is the
@@ -75,7 +92,8 @@ bool run_enter_phase(TrainRun *run, GError **error)
         }
         g_clear_error(&cause);
     }
-    if ((!run->loader && !(run->loader = open_loader(run, error))))
+    train_step_look_ahead(run->step, look_ahead, run);
+    if (!run->loader && !(run->loader = open_loader(run, error)))
         return false;
     if (phase == TRAIN_PHASE_GENERATOR || run->critic)
         return true;

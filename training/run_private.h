@@ -24,12 +24,14 @@ typedef struct {
     TrainCritic *critic; // NULL as long as it does not learn
     float *fake;         // the generator's color, for the critic
     TrainLoader *loader;
+    const TrainBatch *next; // taken from the loader, and not learned from yet; NULL: none
     TrainLog *log;
-    int64_t done, steps;
-    int64_t ran;      // steps of this process
-    int64_t skipped;  // steps in a row without an update
-    int64_t outliers; // steps left out as such, in the whole training
-    float gamut;      // of the last line's step
+    int64_t done, steps, end; // end: where this process stops
+    int32_t run_of_step;      // with train.accumulate, from 0
+    int64_t ran;              // steps of this process
+    int64_t skipped;          // steps in a row without an update
+    int64_t outliers;         // steps left out as such, in the whole training
+    float gamut;              // of the last line's step
     TrainWatch watch;
     double began, saved;        // seconds
     double waited;              // for loaders that are gone, seconds

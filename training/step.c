@@ -25,6 +25,9 @@ struct TrainStep {
     TrainLosses losses;
     TrainOptimizer optimizer;
     size_t n_lightness, n_chroma;
+    TrainAhead ahead; // NULL: nobody knows
+    void *ahead_user;
+    const float *sent_lightness, *sent_chroma; // with the device already, for the next run
 };
 
 // Biases are not decayed: they hold levels, not slopes.
@@ -220,6 +223,39 @@ static bool read_scalars(TrainStep *step, TrainScalars *scalars, GError **error)
     return true;
 }
 
+void train_step_look_ahead(TrainStep *step, TrainAhead ahead, void *user)
+{
+    step->ahead = ahead;
+    step->ahead_user = user;
+}
+
+static bool send_pictures(TrainStep *step, const float *lightness, const float *chroma,
+                          GError **error)
+{
+    bool sent = step->sent_lightness == lightness && step->sent_chroma == chroma;
+    step->sent_lightness = step->sent_chroma = NULL;
+    return sent ||
+           (cz_plan_write(step->plan, step->lightness, lightness, step->n_lightness, error) &&
+            cz_plan_write(step->plan, step->chroma, chroma, step->n_chroma, error));
+}
+
+// While the device works: plans keep their outputs whatever is written for the next run.
+static bool send_ahead(TrainStep *step, GError **error)
+{
+    const float *lightness = NULL, *chroma = NULL;
+    if (!step->ahead)
+        return true;
+    if (!step->ahead(step->ahead_user, &lightness, &chroma, error))
+        return false;
+    if (!lightness)
+        return true;
+    if (!send_pictures(step, lightness, chroma, error))
+        return false;
+    step->sent_lightness = lightness;
+    step->sent_chroma = chroma;
+    return true;
+}
+
 bool train_step_run(TrainStep *step, const float *lightness, const float *chroma, int64_t index,
                     TrainScalars *scalars, GError **error)
 {
@@ -231,12 +267,11 @@ bool train_step_run(TrainStep *step, const float *lightness, const float *chroma
                                 .ema = ema,
                                 .index = index,
                                 .fresh = !train_recipe_goes_on(recipe, index)};
-    bool done = cz_plan_write(step->plan, step->lightness, lightness, step->n_lightness, error) &&
-                cz_plan_write(step->plan, step->chroma, chroma, step->n_chroma, error) &&
+    bool done = send_pictures(step, lightness, chroma, error) &&
                 write_samples(step, index, error) &&
                 train_losses_write(&step->losses, step->plan, chroma, index, error) &&
                 train_optimizer_before(&step->optimizer, step->plan, step->store, &moment, error) &&
-                cz_plan_run(step->plan, NULL, error);
+                cz_plan_run(step->plan, NULL, error) && send_ahead(step, error);
     return done && read_scalars(step, scalars, error);
 }
 

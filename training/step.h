@@ -46,6 +46,12 @@ int32_t train_batch_here(const CzEngineDevice *device, const TrainRecipe *recipe
 // CZ_ERROR_BACKEND.
 bool train_step_run(TrainStep *step, const float *lightness, const float *chroma, int64_t index,
                     TrainScalars *scalars, GError **error);
+// Asked for in each run, as soon as the device works: what the next run will be given, so that it
+// travels meanwhile. It must stay as it is until then. *lightness NULL: not known yet. FALSE fails
+// the run with the error.
+typedef bool (*TrainAhead)(void *user, const float **lightness, const float **chroma,
+                           GError **error);
+void train_step_look_ahead(TrainStep *step, TrainAhead ahead, void *user);
 // The color of the last step, before its update: as chroma.
 bool train_step_read_chroma(TrainStep *step, float *chroma, GError **error);
 CzPlan *train_step_plan(TrainStep *step); // borrowed; for profiles

@@ -258,6 +258,54 @@ static void half_precision_is_near(void)
     g_assert_cmpfloat_with_epsilon(bf16.norm, f32.norm, 0.1f * f32.norm);
 }
 
+// ---- ahead --------------------------------------------------------------------------------------
+
+typedef struct {
+    Batch batches[3];
+    int at; // of the batch that is promised next
+    int n_asked;
+    bool wrong; // promises another one than comes
+} Promise;
+
+static bool promise(void *user, const float **lightness, const float **chroma, GError **error)
+{
+    Promise *kept = user;
+    int next = kept->wrong ? kept->at : (kept->at + 1) % 3;
+    kept->n_asked++;
+    *lightness = kept->batches[next].lightness;
+    *chroma = kept->batches[next].chroma;
+    return true;
+}
+
+// Pictures that travel before their run are the same as those that come with it, also where others
+// come than were promised.
+static void what_is_sent_ahead_changes_nothing(void)
+{
+    TrainRecipe recipe = small_recipe();
+    char *sums[3];
+    for (int way = 0; way < 3; way++) {
+        g_auto(Bench) bench = {0};
+        Promise *ahead = g_new0(Promise, 1);
+        for (int i = 0; i < 3; i++)
+            make_batch(&ahead->batches[i], (uint64_t)i);
+        ahead->wrong = way == 2;
+        bench_start(&bench, &recipe);
+        if (way > 0)
+            train_step_look_ahead(bench.step, promise, ahead);
+        for (int i = 0; i < 5; i++) {
+            ahead->at = i % 3;
+            bench_run(&bench, &ahead->batches[i % 3], i);
+        }
+        g_assert_cmpint(ahead->n_asked, ==, way > 0 ? 5 : 0);
+        sums[way] = store_sum(bench.store, NULL);
+        g_free(ahead);
+    }
+    g_assert_cmpstr(sums[0], ==, sums[1]);
+    g_assert_cmpstr(sums[0], ==, sums[2]);
+    for (int way = 0; way < 3; way++)
+        g_free(sums[way]);
+}
+
 int main(int argc, char **argv)
 {
     cz_threads_init(argv);
@@ -276,5 +324,6 @@ int main(int argc, char **argv)
     ADD(spread_of_the_truth_is_its_deviation);
     ADD(bug_09_moments_outlive_their_plan);
     ADD(half_precision_is_near);
+    ADD(what_is_sent_ahead_changes_nothing);
     return g_test_run();
 }
