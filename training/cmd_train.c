@@ -26,6 +26,7 @@ typedef struct {
     gboolean resume;
     int threads, loaders, ranks;
     gint64 stop_after;
+    double minutes, began; // began: seconds of g_get_monotonic_time()
 } Arguments;
 
 static bool read_recipe(const Arguments *arguments, TrainRecipe *recipe, GError **error)
@@ -81,15 +82,17 @@ static bool run(const Arguments *arguments, const TrainRanks *ranks, bool *stopp
     if (!train_ranks_agree(ranks, open_all(arguments, &recipe, &set, error), error))
         return false;
     cz_threads_set(train_ranks_threads(ranks, arguments->threads));
-    const TrainRunOptions options = {.recipe = &recipe,
-                                     .set = set,
-                                     .folder = arguments->run,
-                                     .device = arguments->device,
-                                     .n_loaders = arguments->loaders,
-                                     .resume = arguments->resume,
-                                     .stop_after = arguments->stop_after,
-                                     .ranks = ranks,
-                                     .stop = &stop};
+    const TrainRunOptions options = {
+        .recipe = &recipe,
+        .set = set,
+        .folder = arguments->run,
+        .device = arguments->device,
+        .n_loaders = arguments->loaders,
+        .resume = arguments->resume,
+        .stop_after = arguments->stop_after,
+        .deadline = arguments->minutes > 0 ? arguments->began + 60 * arguments->minutes : 0,
+        .ranks = ranks,
+        .stop = &stop};
     catch_signals(ranks);
     return train_run(&options, stopped, error);
 }
@@ -137,7 +140,7 @@ static const char about_ranks[] =
 
 int train_command_train(int argc, char **argv)
 {
-    Arguments a = {.loaders = 1};
+    Arguments a = {.loaders = 1, .began = (double)g_get_monotonic_time() * 1e-6};
     const GOptionEntry entries[] = {
         {"data", 0, 0, G_OPTION_ARG_FILENAME, &a.data, "Set made by colorizer prepare", "SET"},
         {"recipe", 0, 0, G_OPTION_ARG_FILENAME, &a.recipe, "What to learn, and how", "FILE"},
@@ -157,6 +160,8 @@ int train_command_train(int argc, char **argv)
         {"stop-after", 0, 0, G_OPTION_ARG_INT64, &a.stop_after,
          "Validate, save and stop when STEPS are done in all; the schedule keeps its full length",
          "STEPS"},
+        {"minutes", 0, 0, G_OPTION_ARG_DOUBLE, &a.minutes,
+         "Stop and save so that all is over M minutes after the start; --resume goes on", "M"},
         {NULL},
     };
     g_autofree char *keys = train_recipe_help();
@@ -176,6 +181,8 @@ int train_command_train(int argc, char **argv)
                        "--threads is 0 (free physical cores) to 1024, --loaders 1 to 64");
     else if (a.ranks < 0 || a.ranks > 4096)
         train_cli_tell("train", TRAIN_USAGE, "--ranks is 1 to 4096");
+    else if (!(a.minutes >= 0 && a.minutes <= 1e6))
+        train_cli_tell("train", TRAIN_USAGE, "--minutes is 0 (no limit) to 1000000");
     else if (a.stop_after < 0)
         train_cli_tell("train", TRAIN_USAGE, "--stop-after is a number of steps");
     else

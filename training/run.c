@@ -13,6 +13,7 @@
 #include <cz/error.h>
 #include <cz/memory.h>
 
+#include "deadline.h"
 #include "gamut.h"
 #include "lock.h"
 #include "plot.h"
@@ -497,6 +498,7 @@ static bool loop(TrainRun *run, bool *stopped, GError **error)
     run->began = run->saved = now();
     run->end = end;
     const TrainRanks *ranks = run->options->ranks;
+    TrainDeadline deadline = train_deadline(run->options->deadline, run->store);
     bool stop = false;
     // One that was killed after its last checkpoint may not have looked at pictures yet.
     if (run->done >= end &&
@@ -505,7 +507,7 @@ static bool loop(TrainRun *run, bool *stopped, GError **error)
     while (run->done < end && !stop) {
         bool alarm;
         bool ok = turn(run, &alarm, error) && (alarm || after_step(run, error));
-        stop = *run->options->stop != 0;
+        stop = train_deadline_near(&deadline) || *run->options->stop != 0;
         if (!train_ranks_after_step(ranks, ok, run->done, run->norm, &stop, error))
             return false;
     }

@@ -20,6 +20,7 @@ typedef struct {
     int n_loaders;      // threads that prepare batches
     bool resume;
     int64_t stop_after; // steps in all, with those before a resume, then as if stopped; 0: none
+    double deadline;    // seconds of g_get_monotonic_time(): stop and save before; 0: none
     const TrainRanks *ranks;           // that train together; NULL: alone
     const volatile sig_atomic_t *stop; // of any rank, not 0: finish the step, save, return
     bool any_device; // resume on another device than the checkpoint's, even if deterministic
