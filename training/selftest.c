@@ -62,6 +62,7 @@ static void close_devices(Selftest *test)
 {
     g_clear_pointer(&test->device, cz_device_close);
     g_clear_pointer(&test->right, cz_device_close);
+    g_clear_pointer(&test->reference, cz_device_close);
 }
 
 void selftest_break(Selftest *test, SelftestRow *row, GError **error)
@@ -78,7 +79,9 @@ static bool open_devices(Selftest *test, GError **error)
         test->device = cz_device_open(test->device_id, error);
     if (test->device && !test->right)
         test->right = cz_device_open(test->right_id, error);
-    if (test->device && test->right)
+    if (test->right && !test->reference)
+        test->reference = cz_device_open("reference", error);
+    if (test->reference)
         return true;
     close_devices(test);
     return false;
@@ -93,11 +96,9 @@ bool selftest_open(Selftest *test, SelftestRow *row)
     return false;
 }
 
-bool selftest_takes(Selftest *test, CzDtype dtype)
+bool selftest_takes(const Selftest *test, CzDtype dtype)
 {
-    const TrainPair pair = {test->right, test->device};
-    return dtype != CZ_F16 ||
-           (test->device && test->right && train_parity_takes(&pair, dtype, NULL));
+    return dtype != CZ_F16 || test->f16;
 }
 
 // The first time: which devices these are.
@@ -113,6 +114,7 @@ static bool choose_devices(Selftest *test, GError **error)
                             "device opens here; see colorizer inspect --devices");
         return false;
     }
+    test->f16 = train_parity_takes(&(TrainPair){test->device, test->device}, CZ_F16, NULL);
     test->right_id = g_strdup(g_str_equal(test->device_id, "cpu") ? "reference" : "cpu");
     return open_devices(test, error);
 }
@@ -145,7 +147,8 @@ static void show_devices(Selftest *test)
         show(test, "%-12s %s\n", "refused", *notes);
     if (!any)
         show(test, "No GPU was found, for the reasons above.\n");
-    show(test, "\nTested is %s, held against %s.\n", test->device_id, test->right_id);
+    show(test, "\nTested is %s, held against %s; operations, small network against reference.\n",
+         test->device_id, test->right_id);
 }
 
 // ---- ops and gradients --------------------------------------------------------------------------
@@ -177,7 +180,7 @@ static void check_op(Selftest *test, const CzOpClass *op, CzDtype dtype)
     SelftestRow row = {.what = op->name, .type = cz_dtype_name(dtype), .bound = 1, .unit = "-"};
     if (!selftest_open(test, &row))
         return;
-    train_parity_op(&(TrainPair){test->right, test->device}, op, dtype, &found);
+    train_parity_op(&(TrainPair){test->reference, test->device}, op, dtype, &found);
     if (found.n > 0 || train_parity_n_failed(&found) > 0)
         show_parity(test, op->name, dtype, &found);
 }
@@ -224,7 +227,7 @@ static void check_networks(Selftest *test)
                            .unit = "-"};
         if (!selftest_takes(test, checks[i].dtype) || !selftest_open(test, &row))
             continue;
-        checks[i].check(&(TrainPair){test->right, test->device}, checks[i].dtype, &found);
+        checks[i].check(&(TrainPair){test->reference, test->device}, checks[i].dtype, &found);
         show_parity(test, checks[i].what, checks[i].dtype, &found);
     }
 }

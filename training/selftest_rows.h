@@ -8,9 +8,11 @@
 
 typedef struct {
     const TrainSelftestOptions *options;
-    CzEngineDevice *device, *right; // under test, and believed; NULL: not open
-    char *device_id, *right_id;     // as they opened first
-    GString *text;                  // all that was shown
+    // Under test; believed where there is much to compute; the law, for ops. NULL: not open.
+    CzEngineDevice *device, *right, *reference;
+    char *device_id, *right_id; // as they opened first
+    bool f16;                   // the device computes in it, as it did then
+    GString *text;              // all that was shown
     unsigned n_rows, n_failed;
 } Selftest;
 
@@ -25,13 +27,13 @@ typedef struct {
 
 // Adds the row; failure and note are freed.
 void selftest_row(Selftest *test, SelftestRow *row);
-// Both devices, open. FALSE: the row is told, as one that failed by that.
+// All devices, open. FALSE: the row is told, as one that failed by that.
 bool selftest_open(Selftest *test, SelftestRow *row);
 // A row that could not be made: the error is freed and cleared. The devices are opened anew for the
 // next one; stores and plans must be gone.
 void selftest_break(Selftest *test, SelftestRow *row, GError **error);
-// Whether device and the other compute in this type.
-bool selftest_takes(Selftest *test, CzDtype dtype);
+// Whether the device computes in this type.
+bool selftest_takes(const Selftest *test, CzDtype dtype);
 
 // ---- the parts ----------------------------------------------------------------------------------
 

@@ -112,8 +112,8 @@ static double apart(const Use *a, const Use *b)
     return worst;
 }
 
-// Of the size of these weights' chroma rounding in F32 makes 1e-4 (oneDNN against the plain loops),
-// in F16 less than 0.5, which nobody sees. BF16, with eight times F16's steps, makes up to 2.6 of a
+// In a*b*, rounding in F32 makes 1e-4 (oneDNN against the plain loops), in F16 0.2 (the GPU's code
+// on its stand-ins), and nobody sees 0.5. BF16, with eight times F16's steps, makes up to 2.6 of a
 // noisy picture: there a device may be off by twice what the other one is in the same type.
 static bool compare(Selftest *test, const Weights *weights, CzShape shape, CzDtype dtype,
                     SelftestRow *row, GError **error)
