@@ -155,6 +155,7 @@ def a_run_and_the_weights_it_needs_are_packed():
     done = pack("moved leg", *keys, "--resume", "home")
     check(done.returncode == 0, done)
     name = "files/encoder/" + os.path.basename(encoder)
+    check("deterministic=0" in read("moved leg/recipe.conf").decode(), "it would stay on its GPU")
     check(("encoder=" + name) in read("moved leg/recipe.conf").decode(), read("moved leg/recipe.conf"))
     check(os.path.exists(path("moved leg", name)), "no encoder")
     code, out, err = run_leg("0.08", "more", "--device", "cpu", "--threads", "1")
