@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-3.0-or-later
 # Trainings with a time limit, and training/gpu-leg: a folder that trains by itself elsewhere. TAP.
+#   cli_gpu_leg.py        on the CPU
+#   cli_gpu_leg.py gpu    on a GPU: the doubles' environment
 import os
 import pathlib
 import re
@@ -181,10 +183,39 @@ def what_cannot_be_packed_is_a_sentence():
         check(word in help_text, word)
 
 
+# What the packed folder has to find on the machine where it runs: here the doubles, and how they are set up.
+GPU = {key: value for key, value in os.environ.items() if key.startswith(("COLORIZE_CUDA_", "COLORIZE_DOUBLE_"))}
+
+
+def two_legs_on_a_gpu_are_one_training():
+    a_folder_is_packed_and_names_no_place_of_this_machine()
+    for minutes in ("0.3", "0.25"):
+        before = steps() if os.path.exists(path("else where", "out")) else []
+        began = time.monotonic()
+        code, out, err = run_leg(minutes, "out", "--device", "cuda", "--no-selftest", HOME=cli.work, **GPU)
+        check(code == 0 and "NVIDIA Double" in out, code, out, err)
+        check(time.monotonic() - began < 60 * float(minutes) + 3, "took", time.monotonic() - began)
+        check(re.search(r"pictures/s on cuda", err), err)
+        after = steps()
+        check(len(after) > len(before) and after == list(range(1, len(after) + 1)), before, after)
+
+
+def without_a_gpu_a_leg_says_so():
+    code, out, err = run_leg("0.2", "none", "--device", "cuda", "--no-selftest", HOME=cli.work)
+    check(code == 1 and "no NVIDIA driver" in err, code, out, err)
+
+
+def make_set():
+    succeed("prepare", "--out", "a.set", "pictures")
+
+
+GPU_CLAIMS = [make_set, two_legs_on_a_gpu_are_one_training, without_a_gpu_a_leg_says_so]
 CLAIMS = [a_time_limit_stops_and_saves, a_folder_is_packed_and_names_no_place_of_this_machine,
           it_trains_elsewhere_until_its_time_is_over, it_goes_on_where_it_stopped, a_signal_lets_it_save,
           its_report_comes_first_when_asked_for, what_the_machine_lacks_is_a_sentence,
           a_run_and_the_weights_it_needs_are_packed, what_cannot_be_packed_is_a_sentence]
 
 if __name__ == "__main__":
-    sys.exit(cli.main("cli-gpu-leg", CLAIMS))
+    gpu = "gpu" in sys.argv[1:]
+    sys.argv = [name for name in sys.argv if name != "gpu"]
+    sys.exit(cli.main("cli-gpu-leg", GPU_CLAIMS if gpu else CLAIMS))
