@@ -61,6 +61,9 @@ static void compare_example(const CzGraph *graph, const CzNode *node, const char
         double step = i == 0 ? step_of(graph, node) : 0;
         // Below 2^-14 F16 has steps of 2^-24, however small the number.
         double least = step == parity_step(CZ_F16) ? 0x1p-24 : (double)FLT_MIN;
+        // A bias, about 1 in size, may have been rounded, too.
+        if (node->op == CZ_OP_CONV2D && node->params.conv.has_bias)
+            least = MAX(least, step);
         const ParityBound bound = {what, 4 * (double)FLT_EPSILON * sqrt(k) * size + least, step};
         char *failure = NULL;
         double worst = parity_compare(&bound, right, got->data->pdata[i], n, &failure);

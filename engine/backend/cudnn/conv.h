@@ -20,7 +20,8 @@ typedef struct {
     bool f32_result; // FORWARD: dst in F32
     int64_t n, c, h, w, k, r, s, p, q;
     int64_t stride, dilation, pad_top, pad_left, pad_bottom, pad_right;
-    // FORWARD: dst = relu(conv + residual + bias), each if asked for. bias is F32, residual as dst.
+    // FORWARD: dst = relu(conv + residual + bias), each if asked for. bias is of dtype (cuDNN has
+    // no compiled engines for an F32 one beside 16 bits), residual as dst.
     bool bias, residual, relu;
 } ConvProblem;
 

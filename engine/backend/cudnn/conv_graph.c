@@ -149,7 +149,7 @@ cudnnBackendDescriptor_t conv_graph(Descriptors *all, const ConvProblem *p)
         const int64_t *dims;
         int type;
     } posts[] = {{p->residual, CUDNN_POINTWISE_ADD, UID_RESIDUAL, dst_dims, dst_type},
-                 {p->bias, CUDNN_POINTWISE_ADD, UID_BIAS, bias_dims, CUDNN_DATA_FLOAT},
+                 {p->bias, CUDNN_POINTWISE_ADD, UID_BIAS, bias_dims, type},
                  {p->relu, CUDNN_POINTWISE_RELU_FWD, 0, NULL, 0}};
     for (size_t i = 0; i < G_N_ELEMENTS(posts); i++) {
         if (!posts[i].wanted)

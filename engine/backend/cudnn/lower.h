@@ -5,9 +5,9 @@
 // CUDA graphs, and all later ones start those. A run waits for nothing: errors of the GPU show at
 // the next download.
 //
-// In 16 bits convolutions want their filters in 16 bits, too; the store has them in F32. Each is
-// cast once a run, before its first use after the last update, or once for all where a plan is
-// frozen.
+// In 16 bits convolutions want their filters in 16 bits, too, and fused ones their biases; the
+// store has them in F32. Each is cast once a run, before its first use after the last update, or
+// once for all where a plan is frozen.
 #pragma once
 
 #include "conv.h"

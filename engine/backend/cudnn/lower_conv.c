@@ -60,38 +60,37 @@ static void emit_own(Emit *emit)
     emit_launches(emit, launches);
 }
 
-// ---- filters in 16 bits -------------------------------------------------------------------------
+// ---- filters and biases in 16 bits
+// -------------------------------------------------------------------------
 
-static Pack *find_pack(Emit *emit, const CzNode *filter, CzDtype dtype)
+static Pack *find_pack(Emit *emit, const CzNode *src, CzDtype dtype)
 {
     CzProgram *program = emit->program;
     for (guint i = 0; i < program->packs->len; i++) {
         Pack *pack = &g_array_index(program->packs, Pack, i);
-        if (pack->id == filter->id && pack->dtype == dtype)
+        if (pack->id == src->id && pack->dtype == dtype)
             return pack;
     }
-    const Pack pack = {filter->id, dtype, program->pack_bytes, false};
-    size_t n_bytes = cz_shape_count(filter->shape) * cz_dtype_size(dtype);
+    const Pack pack = {src->id, dtype, program->pack_bytes, false};
+    size_t n_bytes = cz_shape_count(src->shape) * cz_dtype_size(dtype);
     program->pack_bytes += (n_bytes + 255) / 256 * 256;
     g_array_append_val(program->packs, pack);
     return &g_array_index(program->packs, Pack, program->packs->len - 1);
 }
 
-// The filter in the maps' type. In frozen plans what is cast of parameters has been cast already.
-static uint64_t filter_address(Emit *emit, int32_t index, CzDtype dtype)
+// A source in the maps' type. In frozen plans what is cast of parameters has been cast already.
+static uint64_t cast_address(Emit *emit, int32_t index, CzDtype dtype)
 {
-    const CzNode *filter = src_node(emit, index);
+    const CzNode *src = src_node(emit, index);
     uint64_t address = src_address(emit, index);
-    if (filter->dtype == dtype)
+    if (src->dtype == dtype)
         return address;
-    Pack *pack = find_pack(emit, filter, dtype);
+    Pack *pack = find_pack(emit, src, dtype);
     uint64_t packed = emit->packed + pack->offset;
-    bool ready = emit->program->plan->frozen && filter->op == CZ_OP_PARAM && !emit->once;
-    if (pack->fresh || ready)
+    if (pack->fresh || (emit->program->plan->frozen && src->op == CZ_OP_PARAM))
         return packed;
     g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
-    launch_append_cast(launches, packed, dtype, address, filter->dtype,
-                       cz_shape_count(filter->shape));
+    launch_append_cast(launches, packed, dtype, address, src->dtype, cz_shape_count(src->shape));
     emit_launches(emit, launches);
     pack->fresh = true;
     return packed;
@@ -147,10 +146,12 @@ static void emit_forward(Emit *emit, Way way, const ConvProblem *problem, const 
     uint64_t bias = conv->has_bias ? src_address(emit, 2) : 0;
     uint64_t residual = conv->has_residual ? src_address(emit, node->n_src - 1) : 0;
     ConvMemory memory = {.src = src_address(emit, 0),
-                         .filter = filter_address(emit, 1, node->dtype),
+                         .filter = cast_address(emit, 1, node->dtype),
                          .dst = dst,
                          .bias = bias,
                          .residual = residual};
+    if (way == FUSED && bias)
+        memory.bias = cast_address(emit, 2, node->dtype);
     CzDtype made = way == TO_F32 ? CZ_F32 : node->dtype;
     if (way == TO_F32 || (way == PLAIN && is_over_residual(emit)))
         memory.dst = emit_scratch(emit, cz_shape_count(node->shape) * cz_dtype_size(made));
@@ -198,7 +199,7 @@ static bool grad_src(Emit *emit, GError **error)
         return true;
     }
     const ConvMemory memory = {.src = emit_address(emit, node->id),
-                               .filter = filter_address(emit, 1, node->dtype),
+                               .filter = cast_address(emit, 1, node->dtype),
                                .dst = src_address(emit, 0)};
     emit_plan(emit, &problem, plan, memory);
     return true;

@@ -30,7 +30,7 @@ typedef struct {
     CUgraphExec graph; // NULL: not recorded
 } Range;
 
-// A cast filter: of which node, and where.
+// A filter or bias in 16 bits: of which node, and where.
 typedef struct {
     int32_t id;
     CzDtype dtype;
@@ -61,7 +61,6 @@ typedef struct {
     const CzNode *node;
     uint64_t scratch, packed; // bases
     size_t scratch_used;      // by this step so far
-    bool once;                // what is emitted now is due once
 } Emit;
 
 uint64_t emit_scratch(Emit *emit, size_t n_bytes);

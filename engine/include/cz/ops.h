@@ -7,7 +7,7 @@
 // beyond 65504 is infinite then. A convolution's filter is rounded to its activations' type first.
 // Every backend takes BF16; what does not take F16 says so when a plan is made.
 // Gradients of filters, too, may be rounded once to the type of the maps, by a backend whose library
-// gives no other (cuDNN).
+// gives no other (cuDNN), and the biases of convolutions as their filters are.
 #pragma once
 
 #include <cz/graph.h>
