@@ -190,13 +190,13 @@ static uint64_t piece(uint64_t *total, int64_t n_elements, size_t size)
 static CUresult bench_open(Bench *bench, CzDevice *device, const ConvProblem *p, size_t workspace)
 {
     const CudaApi *cuda = &device->libs->cuda;
-    size_t size = cz_dtype_size(p->dtype), dst_size = p->f32_result ? sizeof(float) : size;
+    size_t size = cz_dtype_size(p->dtype);
     uint64_t total = 0;
     *bench = (Bench){.at = {.src = piece(&total, p->n * p->c * p->h * p->w, size),
                             .filter = piece(&total, p->k * p->c * p->r * p->s, size),
-                            .dst = piece(&total, p->n * p->k * p->p * p->q, dst_size),
-                            .bias = piece(&total, p->k, sizeof(float)),
-                            .residual = piece(&total, p->n * p->k * p->p * p->q, dst_size),
+                            .dst = piece(&total, p->n * p->k * p->p * p->q, size),
+                            .bias = piece(&total, p->k, size),
+                            .residual = piece(&total, p->n * p->k * p->p * p->q, size),
                             .workspace = piece(&total, (int64_t)workspace, 1)}};
     CUresult result = cuda->cuMemAlloc_v2(&bench->memory, total);
     if (result == CUDA_SUCCESS)

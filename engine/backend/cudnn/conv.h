@@ -16,13 +16,13 @@ typedef enum { CONV_FORWARD, CONV_GRAD_SRC, CONV_GRAD_FILTER } ConvKind;
 // them is computed from the two others.
 typedef struct {
     ConvKind kind;
-    CzDtype dtype;   // of all three, but of
-    bool f32_result; // FORWARD: dst in F32
+    CzDtype dtype; // of all three, and of bias and residual
     int64_t n, c, h, w, k, r, s, p, q;
     int64_t stride, dilation, pad_top, pad_left, pad_bottom, pad_right;
-    // FORWARD: dst = relu(conv + residual + bias), each if asked for. bias is of dtype (cuDNN has
-    // no compiled engines for an F32 one beside 16 bits), residual as dst.
-    bool bias, residual, relu;
+    // FORWARD: dst = act(conv + residual + bias), each if asked for. (cuDNN has no compiled engines
+    // for an F32 bias beside 16 bits.)
+    bool bias, residual;
+    CzActivation activation; // NONE, RELU, RELU6 or LEAKY
 } ConvProblem;
 
 // One engine for one problem.

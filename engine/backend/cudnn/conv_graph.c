@@ -41,15 +41,19 @@ static const struct {
 char *conv_text(const ConvProblem *p)
 {
     static const char *const dtypes[] = {[CZ_F32] = "F32", [CZ_BF16] = "BF16", [CZ_F16] = "F16"};
+    static const char *const activations[] = {[CZ_ACT_NONE] = "",
+                                              [CZ_ACT_RELU] = " relu",
+                                              [CZ_ACT_RELU6] = " relu6",
+                                              [CZ_ACT_LEAKY] = " leaky"};
     g_autoptr(GString) text = g_string_new(kinds[p->kind].name);
     const int64_t numbers[] = {p->n,        p->c,       p->h,        p->w,          p->k,
                                p->r,        p->s,       p->p,        p->q,          p->stride,
                                p->dilation, p->pad_top, p->pad_left, p->pad_bottom, p->pad_right};
-    g_string_append_printf(text, " %s%s", dtypes[p->dtype], p->f32_result ? " to F32" : "");
+    g_string_append_printf(text, " %s", dtypes[p->dtype]);
     for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
         g_string_append_printf(text, " %" G_GINT64_FORMAT, numbers[i]);
     g_string_append_printf(text, "%s%s%s", p->residual ? " +residual" : "", p->bias ? " +bias" : "",
-                           p->relu ? " relu" : "");
+                           activations[p->activation]);
     return g_strdup(text->str);
 }
 
@@ -92,14 +96,29 @@ static cudnnBackendDescriptor_t convolution(Descriptors *all, const ConvProblem 
     return made;
 }
 
-// y = mode(x) or mode(x, b).
-static cudnnBackendDescriptor_t pointwise(Descriptors *all, int mode, cudnnBackendDescriptor_t x,
-                                          cudnnBackendDescriptor_t b, cudnnBackendDescriptor_t y)
+// RELU with a limit above, or with a slope below.
+static void set_activation(Descriptors *all, cudnnBackendDescriptor_t map, CzActivation activation)
 {
+    if (activation == CZ_ACT_RELU6)
+        descriptor_set(all, map, CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, CUDNN_TYPE_DOUBLE, 1,
+                       &(double){6});
+    if (activation == CZ_ACT_LEAKY)
+        descriptor_set(all, map, CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP_SLOPE, CUDNN_TYPE_DOUBLE, 1,
+                       &(double){(double)CZ_LEAKY_SLOPE});
+}
+
+// y = x + b, or act(x) where there is no b.
+static cudnnBackendDescriptor_t pointwise(Descriptors *all, CzActivation activation,
+                                          cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t b,
+                                          cudnnBackendDescriptor_t y)
+{
+    int mode = b ? CUDNN_POINTWISE_ADD : CUDNN_POINTWISE_RELU_FWD;
     cudnnBackendDescriptor_t map = descriptor_make(all, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
     descriptor_set_enum(all, map, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, mode);
     descriptor_set_enum(all, map, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE,
                         CUDNN_DATA_FLOAT);
+    if (!b)
+        set_activation(all, map, activation);
     descriptor_finalize(all, map);
     cudnnBackendDescriptor_t made =
         descriptor_make(all, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
@@ -124,15 +143,15 @@ cudnnBackendDescriptor_t conv_graph(Descriptors *all, const ConvProblem *p)
 {
     const int64_t src_dims[] = {p->n, p->c, p->h, p->w}, filter_dims[] = {p->k, p->c, p->r, p->s};
     const int64_t dst_dims[] = {p->n, p->k, p->p, p->q}, bias_dims[] = {1, p->k, 1, 1};
-    int type = data_type(p->dtype), dst_type = p->f32_result ? CUDNN_DATA_FLOAT : type;
-    int n_left = p->residual + p->bias + p->relu;
+    int type = data_type(p->dtype);
+    int n_left = p->residual + p->bias + (p->activation != CZ_ACT_NONE);
     int64_t uid = UID_VIRTUAL;
     cudnnBackendDescriptor_t operations[4];
     int64_t n = 0;
     cudnnBackendDescriptor_t src = tensor(all, UID_SRC, type, src_dims);
     cudnnBackendDescriptor_t filter = tensor(all, UID_FILTER, type, filter_dims);
     cudnnBackendDescriptor_t now = n_left ? tensor(all, uid++, CUDNN_DATA_FLOAT, dst_dims)
-                                          : tensor(all, UID_DST, dst_type, dst_dims);
+                                          : tensor(all, UID_DST, type, dst_dims);
     cudnnBackendDescriptor_t made = descriptor_make(all, kinds[p->kind].type);
     descriptor_set(all, made, kinds[p->kind].alpha, CUDNN_TYPE_FLOAT, 1, &(float){1});
     descriptor_set(all, made, kinds[p->kind].beta, CUDNN_TYPE_FLOAT, 1, &(float){0});
@@ -144,13 +163,12 @@ cudnnBackendDescriptor_t conv_graph(Descriptors *all, const ConvProblem *p)
     operations[n++] = made;
     const struct {
         bool wanted;
-        int mode;
         int64_t uid;
         const int64_t *dims;
         int type;
-    } posts[] = {{p->residual, CUDNN_POINTWISE_ADD, UID_RESIDUAL, dst_dims, dst_type},
-                 {p->bias, CUDNN_POINTWISE_ADD, UID_BIAS, bias_dims, type},
-                 {p->relu, CUDNN_POINTWISE_RELU_FWD, 0, NULL, 0}};
+    } posts[] = {{p->residual, UID_RESIDUAL, dst_dims, type},
+                 {p->bias, UID_BIAS, bias_dims, type},
+                 {p->activation != CZ_ACT_NONE, 0, NULL, 0}};
     for (size_t i = 0; i < G_N_ELEMENTS(posts); i++) {
         if (!posts[i].wanted)
             continue;
@@ -158,8 +176,8 @@ cudnnBackendDescriptor_t conv_graph(Descriptors *all, const ConvProblem *p)
         cudnnBackendDescriptor_t b =
             posts[i].uid ? tensor(all, posts[i].uid, posts[i].type, posts[i].dims) : NULL;
         cudnnBackendDescriptor_t y = n_left ? tensor(all, uid++, CUDNN_DATA_FLOAT, dst_dims)
-                                            : tensor(all, UID_DST, dst_type, dst_dims);
-        operations[n++] = pointwise(all, posts[i].mode, now, b, y);
+                                            : tensor(all, UID_DST, type, dst_dims);
+        operations[n++] = pointwise(all, p->activation, now, b, y);
         now = y;
     }
     cudnnBackendDescriptor_t graph = descriptor_make(all, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);

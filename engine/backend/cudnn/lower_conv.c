@@ -98,8 +98,9 @@ static uint64_t cast_address(Emit *emit, int32_t index, CzDtype dtype)
 
 // ---- forward ------------------------------------------------------------------------------------
 
-// How a forward convolution is made, best first.
-typedef enum { FUSED, TO_F32, PLAIN, N_WAYS } Way;
+// How a forward convolution is made, best first: all by cuDNN; all but the function; the sums
+// alone.
+typedef enum { FUSED, LINEAR, PLAIN, N_WAYS } Way;
 
 static ConvProblem forward_problem(const Emit *emit, Way way)
 {
@@ -107,12 +108,11 @@ static ConvProblem forward_problem(const Emit *emit, Way way)
     const CzConvParams *conv = &node->params.conv;
     ConvProblem problem = problem_of(CONV_FORWARD, node->dtype, conv, src_node(emit, 0)->shape,
                                      src_node(emit, 1)->shape, node->shape);
-    if (way == FUSED) {
-        problem.bias = conv->has_bias;
-        problem.residual = conv->has_residual;
-        problem.relu = conv->activation == CZ_ACT_RELU;
-    }
-    problem.f32_result = way == TO_F32;
+    if (way == PLAIN)
+        return problem;
+    problem.bias = conv->has_bias;
+    problem.residual = conv->has_residual;
+    problem.activation = way == FUSED ? conv->activation : CZ_ACT_NONE;
     return problem;
 }
 
@@ -124,17 +124,17 @@ static bool is_over_residual(const Emit *emit)
            src_address(emit, node->n_src - 1) == emit_address(emit, node->id);
 }
 
-static bool is_possible(const Emit *emit, Way way, bool post)
+static bool is_possible(const Emit *emit, Way way)
 {
-    CzActivation activation = emit->node->params.conv.activation;
+    const CzConvParams *conv = &emit->node->params.conv;
+    bool sums = conv->has_bias || conv->has_residual, function = conv->activation != CZ_ACT_NONE;
     switch (way) {
     case FUSED:
-        return !post || ((activation == CZ_ACT_NONE || activation == CZ_ACT_RELU) &&
-                         !is_over_residual(emit));
-    case TO_F32: // one rounding, not two
-        return post && emit->node->dtype != CZ_F32;
+        return conv->activation <= CZ_ACT_LEAKY && !is_over_residual(emit);
+    case LINEAR:
+        return sums && function && !is_over_residual(emit);
     default:
-        return post;
+        return sums || function;
     }
 }
 
@@ -143,22 +143,23 @@ static void emit_forward(Emit *emit, Way way, const ConvProblem *problem, const 
     const CzNode *node = emit->node;
     const CzConvParams *conv = &node->params.conv;
     uint64_t dst = emit_address(emit, node->id);
-    uint64_t bias = conv->has_bias ? src_address(emit, 2) : 0;
     uint64_t residual = conv->has_residual ? src_address(emit, node->n_src - 1) : 0;
     ConvMemory memory = {.src = src_address(emit, 0),
                          .filter = cast_address(emit, 1, node->dtype),
                          .dst = dst,
-                         .bias = bias,
                          .residual = residual};
-    if (way == FUSED && bias)
+    if (problem->bias)
         memory.bias = cast_address(emit, 2, node->dtype);
-    CzDtype made = way == TO_F32 ? CZ_F32 : node->dtype;
-    if (way == TO_F32 || (way == PLAIN && is_over_residual(emit)))
-        memory.dst = emit_scratch(emit, cz_shape_count(node->shape) * cz_dtype_size(made));
+    if (way == PLAIN && is_over_residual(emit))
+        memory.dst = emit_scratch(emit, cz_shape_count(node->shape) * cz_dtype_size(node->dtype));
     emit_plan(emit, problem, plan, memory);
     if (way == FUSED)
         return;
-    const PostConv post = {memory.dst, bias, residual, dst, made};
+    PostConv post = {.src = memory.dst, .dst = dst, .src_dtype = node->dtype};
+    if (way == PLAIN) {
+        post.bias = conv->has_bias ? src_address(emit, 2) : 0;
+        post.residual = residual;
+    }
     g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
     launch_append_post_conv(launches, node, &post);
     emit_launches(emit, launches);
@@ -166,11 +167,9 @@ static void emit_forward(Emit *emit, Way way, const ConvProblem *problem, const 
 
 static bool forward(Emit *emit, GError **error)
 {
-    const CzConvParams *conv = &emit->node->params.conv;
-    bool post = conv->has_bias || conv->has_residual || conv->activation != CZ_ACT_NONE;
     for (Way way = FUSED; way < N_WAYS; way++) {
         const ConvPlan *plan = NULL;
-        if (!is_possible(emit, way, post))
+        if (!is_possible(emit, way))
             continue;
         const ConvProblem problem = forward_problem(emit, way);
         if (!conv_find(emit->program->device, &problem, &plan, error))
