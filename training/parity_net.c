@@ -169,13 +169,20 @@ static double rms_difference(const float *a, const float *b, size_t n)
     return sqrt(sum / (double)n);
 }
 
-// Rounding flips ReLUs, and single numbers differ by a third. So what counts is the
-// distance to the gradients in F32: a device's may not be twice the other's.
+// Rounding flips ReLUs, and single numbers differ by a third. So what counts is the distance of a
+// gradient to that in F32, against the other device's: of one tensor it is a matter of luck (up to
+// 2.1 times, where all is right), over all of them it is not (0.71 to 1.01). Where a device rounds
+// a bias, too (ops.h), the gradient of the last one moves by a step.
+#define MOST_OF_ONE 4.0
+#define MOST_OF_ALL 1.25
+
 void train_parity_half_gradients(const TrainPair *pair, CzDtype dtype, TrainParity *found)
 {
     const Case f32 = {CZ_F32, true, false, 1}, half = {dtype, true, false, 1};
     g_auto(ParityResults) exact = {0}, expected = {0}, got = {0};
     g_autoptr(GError) error = NULL;
+    double logs = 0;
+    unsigned n_logs = 0;
     found->n++;
     if (!run_case(pair->right, f32, &exact, &error) ||
         !run_case(pair->right, half, &expected, &error) ||
@@ -183,17 +190,28 @@ void train_parity_half_gradients(const TrainPair *pair, CzDtype dtype, TrainPari
         parity_break(found, "gradients", &error);
         return;
     }
-    for (guint i = 1; i < exact.data->len; i++) { // 0 is the loss
+    for (guint i = 1; i < n_outputs(f32, &exact); i++) { // 0 is the loss
         size_t n = parity_count(&exact, i);
         double size = parity_largest(exact.data->pdata[i], n);
         double right = rms_difference(exact.data->pdata[i], expected.data->pdata[i], n);
-        double error_of = rms_difference(exact.data->pdata[i], got.data->pdata[i], n);
-        double bound = 2 * right + parity_step(dtype) / 2 * size;
-        found->worst = MAX(found->worst, bound > 0 ? error_of / bound : 0);
-        if (!(error_of <= bound))
+        double away = rms_difference(exact.data->pdata[i], got.data->pdata[i], n);
+        double bound = MOST_OF_ONE * right + parity_step(dtype) * size;
+        found->worst = MAX(found->worst, bound > 0 ? away / bound : 0);
+        if (right > 0 && away > 0) {
+            logs += log(away / right);
+            n_logs++;
+        }
+        if (!(away <= bound))
             parity_fail(found, g_strdup_printf("gradient %u on %s, %s: RMS distance to F32 %.3g, "
                                                "expected %.3g, bound %.3g, largest %.3g",
                                                i, cz_device_info(pair->device)->id,
-                                               cz_dtype_name(dtype), error_of, right, bound, size));
+                                               cz_dtype_name(dtype), away, right, bound, size));
     }
+    double typical = exp(logs / MAX(n_logs, 1));
+    found->worst = MAX(found->worst, typical / MOST_OF_ALL);
+    if (!(typical <= MOST_OF_ALL) || n_logs == 0)
+        parity_fail(found, g_strdup_printf("gradients on %s, %s: distance to F32 %.2f times the "
+                                           "other's in the mean of %u, at most %.2f",
+                                           cz_device_info(pair->device)->id, cz_dtype_name(dtype),
+                                           typical, n_logs, MOST_OF_ALL));
 }
