@@ -126,7 +126,7 @@ KERNEL_OF(pair, f16_f32, PairArgs, f16, f32)
 
 // ---- after a convolution ------------------------------------------------------------------------
 
-template <class S, class T> DEVICE T post_of(const PostArgs &a, S src, uint64_t i, T residual)
+template <class T> DEVICE T post_of(const PostArgs &a, T src, uint64_t i, T residual)
 {
     float x = widen(src);
     if (a.bias) {
@@ -138,30 +138,27 @@ template <class S, class T> DEVICE T post_of(const PostArgs &a, S src, uint64_t 
     return narrow<T>(activate(a.activation, x, a.slope));
 }
 
-template <class S, class T> DEVICE void post(const PostArgs &a)
+template <class T> DEVICE void post(const PostArgs &a)
 {
-    const S *src = global<const S>(a.src);
+    const T *src = global<const T>(a.src);
     const T *residual = global<const T>(a.residual); // read if there is one
     T *dst = global<T>(a.dst);
     uint64_t width = (uint64_t)a.width;
     for (uint64_t i = first_index() * width; i < a.n; i += index_step() * width) {
         if (width == 1) {
-            dst[i] = post_of<S, T>(a, src[i], i, a.residual ? residual[i] : T());
+            dst[i] = post_of(a, src[i], i, a.residual ? residual[i] : T());
             continue;
         }
-        Four<S> x = *(const Four<S> *)(src + i);
-        Four<T> y = {};
+        Four<T> x = *(const Four<T> *)(src + i), y = {};
         if (a.residual)
             y = *(const Four<T> *)(residual + i);
 #pragma unroll
         for (int k = 0; k < KERNEL_WIDTH; k++)
-            y.e[k] = post_of<S, T>(a, x.e[k], i + k, y.e[k]);
+            y.e[k] = post_of(a, x.e[k], i + k, y.e[k]);
         *(Four<T> *)(dst + i) = y;
     }
 }
 
-KERNEL_OF(post, f32_f32, PostArgs, f32, f32)
-KERNEL_OF(post, bf16_bf16, PostArgs, bf16, bf16)
-KERNEL_OF(post, f16_f16, PostArgs, f16, f16)
-KERNEL_OF(post, f32_bf16, PostArgs, f32, bf16)
-KERNEL_OF(post, f32_f16, PostArgs, f32, f16)
+KERNEL_OF(post, f32, PostArgs, f32)
+KERNEL_OF(post, bf16, PostArgs, bf16)
+KERNEL_OF(post, f16, PostArgs, f16)

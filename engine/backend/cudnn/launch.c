@@ -565,10 +565,6 @@ void launch_append(GArray *launches, const CzNode *node, const CzNode *const *no
 
 void launch_append_post_conv(GArray *launches, const CzNode *node, const PostConv *post)
 {
-    static const KernelId same[] = {KERNEL_post_f32_f32, KERNEL_post_bf16_bf16,
-                                    KERNEL_post_f16_f16};
-    static const KernelId from_f32[] = {KERNEL_post_f32_f32, KERNEL_post_f32_bf16,
-                                        KERNEL_post_f32_f16};
     uint64_t n = cz_shape_count(node->shape);
     bool wide = node->shape.c % KERNEL_WIDTH == 0;
     PostArgs args = {.src = post->src,
@@ -581,8 +577,8 @@ void launch_append_post_conv(GArray *launches, const CzNode *node, const PostCon
                      .activation = (int32_t)node->params.conv.activation,
                      .slope = CZ_LEAKY_SLOPE};
     Job job = {.node = node, .launches = launches};
-    const KernelId *kernels = post->src_dtype == node->dtype ? same : from_f32;
-    job_launch_items(&job, (Launch){.kernel = kernels[node->dtype], .args.post = args},
+    job_launch_items(&job,
+                     (Launch){.kernel = kernel_of(KERNEL_post_f32, node->dtype), .args.post = args},
                      n / (uint64_t)args.width);
 }
 

@@ -68,11 +68,10 @@ void launch_append(GArray *launches, const CzNode *node, const CzNode *const *no
                    const LaunchMemory *memory);
 
 // What follows a convolution that was made without: dst = act(src + bias + residual), as the node's
-// params say. src: of the node's shape, F32 or of the node's dtype; it may lie in dst if the dtypes
-// are one. bias, residual: 0 where there is none.
+// params say. src: of the node's shape and dtype; it may be dst. bias (F32), residual: 0 where there
+// is none.
 typedef struct {
     uint64_t src, bias, residual, dst;
-    CzDtype src_dtype;
 } PostConv;
 void launch_append_post_conv(GArray *launches, const CzNode *node, const PostConv *post);
 

@@ -155,7 +155,7 @@ static void emit_forward(Emit *emit, Way way, const ConvProblem *problem, const 
     emit_plan(emit, problem, plan, memory);
     if (way == FUSED)
         return;
-    PostConv post = {.src = memory.dst, .dst = dst, .src_dtype = node->dtype};
+    PostConv post = {.src = memory.dst, .dst = dst};
     if (way == PLAIN) {
         post.bias = conv->has_bias ? src_address(emit, 2) : 0;
         post.residual = residual;
