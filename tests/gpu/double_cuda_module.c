@@ -144,6 +144,9 @@ DOUBLE_EXPORT CUresult cuModuleLoadDataEx(CUmodule *handle, const void *image, u
                                           int *options, void **values)
 {
     ENTER(NEEDS_INIT | NEEDS_CONTEXT | NEEDS_NO_CAPTURE);
+    // No generation's own code: what runs here is the host's.
+    if (memcmp(image, "\177ELF", 4) == 0)
+        return CUDA_ERROR_NO_BINARY_FOR_GPU;
     Module *module = double_object_new(KIND_MODULE, sizeof *module, finish_module);
     module->functions = g_ptr_array_new();
     CUresult result = parse_module(module, image);

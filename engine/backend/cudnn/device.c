@@ -112,9 +112,24 @@ static bool open_staging(CzDevice *device, GError **error)
     return device_check(device, result, "memory for copies", error);
 }
 
-// The driver compiles the kernels for this GPU, and keeps them in its own cache.
+// The kernels compiled for the newest GPU that is not newer than this one, if there are some for its
+// major version and the driver takes them.
+static bool open_cubin(CzDevice *device)
+{
+    const CudnnCubin *best = NULL;
+    for (const CudnnCubin *cubin = cudnn_cubins; cubin->image; cubin++)
+        if (cubin->sm / 10 == device->sm / 10 && cubin->sm <= device->sm)
+            best = cubin;
+    return best && device->libs->cuda.cuModuleLoadDataEx(&device->module, best->image, 0, NULL,
+                                                         NULL) == CUDA_SUCCESS;
+}
+
+// Else the driver compiles them for this GPU, and keeps them in its own cache.
 static bool open_kernels(CzDevice *device, GError **error)
 {
+    if (open_cubin(device))
+        return true;
+    device->module = NULL;
     char log[512] = "";
     CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
     void *values[] = {log, (void *)(uintptr_t)(sizeof log - 1)};
