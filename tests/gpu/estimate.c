@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-3.0-or-later
 // On paper: how long the plans of a GPU would take at its peaks, kernel by kernel.
 //
-//   estimate            tables: inference at 512x512, training steps of recipes/photo.conf
-//   estimate --tap      the counts against counts by hand, as a test
+//   ninja -C build gpu-estimate    tables: inference at 512x512, training steps of
+//   recipes/photo.conf estimate --tap                 the counts against counts by hand, as a test
 //
 // Plans are compiled for the doubles and not run; what is counted is the program's own list of
 // actions, so that fusion, casts of filters and kernels around a convolution are as they would be.

@@ -4,7 +4,8 @@
 
 pytorch.py check PEER WEIGHTS    outputs, losses and every gradient agree, a training step's (losses.py)
                                  with critic and R1 included; exit 77 without PyTorch
-pytorch.py time PEER WEIGHTS     speed of inference and of a training step, interleaved, as a table
+pytorch.py time PEER WEIGHTS [RUNS [JSON]]              speed of inference and of a training step, interleaved, as a table
+pytorch.py time BENCH_GPU WEIGHTS RUNS JSON cuda        the same on a GPU; tests/gpu/hardware.py judges it
 """
 import json
 import os
@@ -97,80 +98,159 @@ def check(peer, weights):
 # ---- time ------------------------------------------------------------------------------------------
 
 class Ours:
-    def __init__(self, peer, weights, kind, size, batch, bf16, threads):
-        self.process = subprocess.Popen([peer, "time", weights, kind, str(size), str(batch), str(int(bf16)), str(threads)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    """peer time, or bench_gpu serve: a line with a number of runs in, milliseconds a run out."""
 
-    def __call__(self):
-        self.process.stdin.write("go\n")
+    def __init__(self, arguments, weights):
+        self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                        text=True, env={**os.environ, "COLORIZE_WEIGHTS": os.path.abspath(weights)})
+
+    def __call__(self, n=1):
+        self.process.stdin.write(f"{n}\n")
         self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise EOFError("ours has ended: its device does not run this")
+        return float(answer)
 
     def close(self):
         self.process.stdin.close()
         self.process.wait()
 
 
+DTYPES = {"F32": torch.float32, "TF32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+
+
 class Theirs:
     """PyTorch at its best: channels_last, inference mode or fused AdamW, autocast for BF16."""
 
-    def __init__(self, weights, kind, size, batch, bf16, threads):
-        torch.set_num_threads(threads)
-        self.threads, self.bf16, self.kind = threads, bf16, kind
-        self.network = load(weights).to(memory_format=torch.channels_last)
-        lightness, self.chroma = sample(batch, size, size)
-        self.lightness = lightness.to(memory_format=torch.channels_last)
+    def __init__(self, weights, kind, size, batch, precision, threads=0, device="cpu", compiled=False):
+        self.threads, self.precision, self.kind, self.device, self.compiled = threads, precision, kind, device, compiled
+        self.network = load(weights).to(device, memory_format=torch.channels_last)
+        lightness, chroma = sample(batch, size, size)
+        self.lightness, self.chroma = lightness.to(memory_format=torch.channels_last), chroma
+        if device != "cpu":
+            self.lightness, self.chroma = self.lightness.pin_memory(), self.chroma.pin_memory()
         if kind == "train":
             self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-5, fused=True)
             self.average = [p.detach().clone() for p in self.network.parameters()]
-        elif bf16:
-            self.network, self.lightness = self.network.bfloat16(), self.lightness.bfloat16()
+        else:
+            self.network = self.network.to(DTYPES[precision])
+            if device == "cpu":
+                self.lightness = self.lightness.to(DTYPES[precision])
+        self.weights = list(self.network.parameters())
+        if compiled:
+            self.network = torch.compile(self.network, mode="reduce-overhead")
+
+    def upload(self, tensor):
+        return tensor if self.device == "cpu" else tensor.to(self.device, non_blocking=True)
+
+    def infer(self):
+        with torch.inference_mode():
+            self.output, _ = self.network(self.upload(self.lightness).to(DTYPES[self.precision]))
 
     def step(self):
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            output, _ = self.network(self.lightness)
-        loss = F.smooth_l1_loss(output.float(), self.chroma, beta=0.1)
+        lightness, chroma = self.upload(self.lightness), self.upload(self.chroma)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "BF16"):
+            output, _ = self.network(lightness)
+        loss = F.smooth_l1_loss(output.float(), chroma, beta=0.1)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
         self.optimizer.step()
         with torch.no_grad():
-            torch._foreach_lerp_(self.average, list(self.network.parameters()), 0.001)
+            torch._foreach_lerp_(self.average, self.weights, 0.001)
+        self.output = loss.detach()
 
-    def __call__(self):
-        torch.set_num_threads(self.threads)
+    def __call__(self, n=1):
+        if self.device == "cpu":
+            torch.set_num_threads(self.threads)
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.precision == "TF32"
+        torch.backends.cudnn.benchmark = True
         began = time.perf_counter()
-        if self.kind == "train":
-            self.step()
-        else:
-            with torch.inference_mode():
-                self.network(self.lightness)
-        return 1000 * (time.perf_counter() - began)
+        for _ in range(n):
+            if self.compiled:
+                torch.compiler.cudagraph_mark_step_begin()
+            if self.kind == "train":
+                self.step()
+            else:
+                self.infer()
+        if self.device != "cpu":
+            self.output.float().cpu()  # what ours ends with
+        return 1000 * (time.perf_counter() - began) / n
 
     def close(self):
         pass
 
 
-def time_all(peer, weights, runs):
+def interleave(contenders, runs, n=1):
+    """Milliseconds by contender; the first two times do not count."""
+    times = [[] for _ in contenders]
+    for _ in range(runs + 2):
+        for side, one in zip(times, contenders):
+            side.append(one(n))
+    for one in contenders:
+        one.close()
+    return [side[2:] for side in times]
+
+
+def row(name, ours, theirs, **more):
+    ratio = statistics.median(t / o for o, t in zip(ours, theirs))
+    print(f"{name:<38} ours {statistics.median(ours):8.3f} ({min(ours):.3f})  PyTorch {statistics.median(theirs):8.3f} "
+          f"({min(theirs):.3f})  ratio {ratio:.2f} (of minima {min(theirs) / min(ours):.2f})", flush=True)
+    return {"name": name, "ours_ms": ours, "pytorch_ms": theirs, "ratio": ratio, **more}
+
+
+def time_cpu(peer, weights, runs):
     rows = []
-    print(f"PyTorch {torch.__version__}; medians (minima) of {runs} interleaved runs, ms")
     for kind, size, batch in (("infer", 256, 1), ("infer", 512, 1), ("train", 128, 16)):
-        for bf16 in (False, True):
+        for precision in ("F32", "BF16"):
             for threads in (1, 2):
-                pair = (Ours(peer, weights, kind, size, batch, bf16, threads), Theirs(weights, kind, size, batch, bf16, threads))
-                times = ([], [])
-                for i in range(runs + 2):
-                    for side, one in zip(times, pair):
-                        side.append(one())
-                for one in pair:
-                    one.close()
-                ours, theirs = (side[2:] for side in times)
-                ratio = statistics.median(t / o for o, t in zip(ours, theirs))
-                name = f"{kind} {batch}x{size}² {'BF16' if bf16 else 'F32'} {threads} thread{'s' if threads > 1 else ''}"
-                print(f"{name:<34} ours {statistics.median(ours):8.1f} ({min(ours):.1f})  PyTorch {statistics.median(theirs):8.1f} "
-                      f"({min(theirs):.1f})  ratio {ratio:.2f} (of minima {min(theirs) / min(ours):.2f})", flush=True)
-                rows.append({"name": name, "ours_ms": ours, "pytorch_ms": theirs, "ratio": ratio})
+                ours = Ours([peer, "time", weights, kind, str(size), str(batch), str(int(precision == "BF16")), str(threads)],
+                            weights)
+                times = interleave([ours, Theirs(weights, kind, size, batch, precision, threads)], runs)
+                plural = "s" if threads > 1 else ""
+                rows.append(row(f"{kind} {batch}x{size}² {precision} {threads} thread{plural}", *times))
     return rows
+
+
+def contenders_on(device, weights, kind, size, batch, precision, n):
+    """Eager, and compiled where that works: both have run once when they come back."""
+    made = {}
+    for variant in ("eager", "compiled"):
+        try:
+            one = Theirs(weights, kind, size, batch, precision, device=device, compiled=variant == "compiled")
+            one(n)
+            made[variant] = one
+        except Exception as error:  # a compiler is missing, or gives up: of many kinds
+            print(f"{kind} {precision}: PyTorch {variant} does not run: {(str(error).splitlines() or [repr(error)])[0]}")
+    return made
+
+
+def time_gpu(bench, weights, runs, device, cases=(("infer", 512, 1, 20), ("train", 128, 16, 5))):
+    rows = []
+    for kind, size, batch, n in cases:
+        for precision in ("F32", "TF32", "BF16", "F16")[:3 if kind == "train" else 4]:
+            theirs = contenders_on(device, weights, kind, size, batch, precision, n)
+            ours = Ours([bench, "serve", "--device", "cuda", "--kind", kind, "--size", str(size), "--crop", str(size),
+                         "--batch", str(batch), "--precision", precision], weights)
+            try:
+                times = interleave([ours, *theirs.values()], runs, n)
+            except (EOFError, BrokenPipeError) as error:
+                print(f"{kind} {precision}: {error}")
+                continue
+            for variant, side in zip(theirs, times[1:]):
+                rows.append(row(f"{kind} {batch}x{size}² {precision}, {variant}", times[0], side, kind=kind, batch=batch,
+                                precision=precision, variant=variant))
+    return rows
+
+
+def time_all(peer, weights, runs, device):
+    if device != "cpu" and not torch.cuda.is_available():
+        print(f"skipped: PyTorch {torch.__version__} finds no CUDA device")
+        sys.exit(77)
+    where = "cpu" if device == "cpu" else torch.cuda.get_device_name()
+    print(f"PyTorch {torch.__version__} on {where}; medians (minima) of {runs} interleaved runs, ms")
+    return time_cpu(peer, weights, runs) if device == "cpu" else time_gpu(peer, weights, runs, device)
 
 
 if __name__ == "__main__":
@@ -178,7 +258,8 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     if sys.argv[1] == "check":
         sys.exit(check(sys.argv[2], sys.argv[3]))
-    result = time_all(sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 9)
+    result = time_all(sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 9,
+                      sys.argv[6] if len(sys.argv) > 6 else "cpu")
     if len(sys.argv) > 5:
         with open(sys.argv[5], "w") as out:
             json.dump(result, out, indent=1)
