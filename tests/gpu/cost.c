@@ -190,13 +190,13 @@ Cost cost_of_launch(const Launch *launch)
 
 Cost cost_of_conv(const ConvProblem *p, bool tf32)
 {
-    double size = (double)cz_dtype_size(p->dtype), dst_size = p->f32_result ? 4 : size;
+    double size = (double)cz_dtype_size(p->dtype);
     double n_src = (double)(p->n * p->c * p->h * p->w);
     double n_dst = (double)(p->n * p->k * p->p * p->q);
     double n_filter = (double)(p->k * p->c * p->r * p->s);
-    double bytes = (n_src + n_filter) * size + n_dst * dst_size;
-    bytes += p->residual ? n_dst * dst_size : 0;
-    bytes += p->bias ? 4.0 * (double)p->k : 0;
+    double bytes = (n_src + n_filter + n_dst) * size;
+    bytes += p->residual ? n_dst * size : 0;
+    bytes += p->bias ? size * (double)p->k : 0;
     return (Cost){.bytes = bytes,
                   .flops = 2 * n_dst * (double)(p->c * p->r * p->s),
                   .window = n_src * size,
