@@ -32,10 +32,12 @@ static int32_t *last_uses(const CzMemoryRequest *request)
     return last;
 }
 
-// Whether the op allows dst in the place of source i wherever that value occurs among its sources:
-// a convolution whose residual is also its src must not.
-static bool op_allows(const CzNode *node, int32_t i)
+// Whether op and backend allow dst in the place of source i wherever that value occurs among its
+// sources: a convolution whose residual is also its src must not.
+static bool op_allows(const CzMemoryRequest *request, const CzNode *node, int32_t i)
 {
+    if (request->in_place && !request->in_place(node, i))
+        return false;
     for (int32_t k = 0; k < node->n_src; k++) {
         bool allowed = k < 32 && (node->op_class->in_place >> k & 1u);
         if (node->src[k] == node->src[i] && !allowed)
@@ -50,7 +52,7 @@ static int32_t source_to_reuse(const CzMemoryRequest *request, const CzNode *nod
                                const int32_t *last)
 {
     for (int32_t i = 0; i < node->n_src; i++) {
-        if (node->src[i] < 0 || !op_allows(node, i))
+        if (node->src[i] < 0 || !op_allows(request, node, i))
             continue;
         const CzNode *src = request->nodes[node->src[i]];
         bool own = src->op != CZ_OP_INPUT && src->op != CZ_OP_PARAM;

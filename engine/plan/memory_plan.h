@@ -13,6 +13,7 @@ typedef struct {
     size_t n_steps;
     const bool *needed;  // by id
     const bool *outputs; // by id: what is read after the run
+    bool (*in_place)(const CzNode *node, int32_t src); // of the backend (cz/backend.h); may be NULL
 } CzMemoryRequest;
 
 // A piece of the arena. Several values have it in turn where one was made in place of another.

@@ -109,6 +109,7 @@ static bool make_arena(CzPlan *plan, GError **error)
         .n_steps = plan->n_steps,
         .needed = plan->needed,
         .outputs = plan->outputs,
+        .in_place = device->backend->in_place,
     };
     if (!cz_memory_plan_init(&plan->memory, &request, error))
         return false;

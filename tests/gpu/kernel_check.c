@@ -170,9 +170,18 @@ static void run_node(const CzNode *const *nodes, const CzNode *node, const CzVie
     void *scratch = guarded_new(n_scratch);
     for (int32_t i = 0; i < node->n_src; i++)
         addresses[i] = address(src[i].data);
-    const LaunchMemory memory = {addresses, address(dst->data), address(scratch)};
+    size_t n_turned =
+        launch_wants_turned(node) ? cz_shape_count(src[1].shape) * cz_dtype_size(node->dtype) : 0;
+    void *turned = guarded_new(n_turned);
+    if (n_turned)
+        launch_append_turn(launches, nodes[node->src[1]], address(turned), node->dtype,
+                           addresses[1]);
+    const LaunchMemory memory = {addresses, address(dst->data), address(scratch), address(turned)};
     launch_append(launches, node, nodes, &memory);
     run_launches(launches, what);
+    if (!guarded_is_whole(turned, n_turned))
+        g_test_fail_printf("%s: writes behind its filter", what);
+    free(turned);
     if (!guarded_is_whole(scratch, n_scratch))
         g_test_fail_printf("%s: writes behind its scratch", what);
     free(scratch);
@@ -265,8 +274,9 @@ static void run_and_compare(const Network *net, const CzNode *node, const CzView
 static bool may_lie_in(const Network *net, const CzNode *node, int32_t index)
 {
     const CzNode *src = net->nodes[node->src[index]];
-    return index < 32 && node->op_class->in_place >> index & 1 && cz_shape_equal(src->shape, node->shape) &&
-           src->dtype == node->dtype && src->op != CZ_OP_PARAM;
+    return index < 32 && node->op_class->in_place >> index & 1 &&
+           cz_shape_equal(src->shape, node->shape) && src->dtype == node->dtype &&
+           src->op != CZ_OP_PARAM;
 }
 
 // Runs the reference, and what own kernels there are beside it. reference_dtype: the graph's.

@@ -582,6 +582,21 @@ void launch_append_post_conv(GArray *launches, const CzNode *node, const PostCon
                      n / (uint64_t)args.width);
 }
 
+bool launch_wants_turned(const CzNode *node)
+{
+    return node->op == CZ_OP_CONV2D || node->op == CZ_OP_CONV2D_GRAD_SRC;
+}
+
+void launch_append_turn(GArray *launches, const CzNode *filter, uint64_t dst, CzDtype dtype,
+                        uint64_t src)
+{
+    CzShape s = filter->shape;
+    Job job = {.launches = launches};
+    const Launch launch = {.kernel = kernel_of(KERNEL_group_filter_f32, dtype),
+                           .args.filter = {src, dst, s.n, s.h * s.w, s.c}};
+    job_launch_items(&job, launch, cz_shape_count(s));
+}
+
 void launch_append_cast(GArray *launches, uint64_t dst, CzDtype dst_dtype, uint64_t src,
                         CzDtype src_dtype, size_t n_elements)
 {

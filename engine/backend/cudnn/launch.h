@@ -46,10 +46,11 @@ typedef struct {
 } Launch;
 
 // Where a node's tensors lie. Addresses are multiples of 16. src: by source; scratch: of
-// launch_scratch_bytes(), its content is of no interest before and after.
+// launch_scratch_bytes(), its content is of no interest before and after. turned: of grouped
+// convolutions and their data gradients, the filter as launch_append_turn() makes it.
 typedef struct {
     const uint64_t *src;
-    uint64_t dst, scratch;
+    uint64_t dst, scratch, turned;
 } LaunchMemory;
 
 const char *kernel_name(KernelId kernel);
@@ -68,12 +69,18 @@ void launch_append(GArray *launches, const CzNode *node, const CzNode *const *no
                    const LaunchMemory *memory);
 
 // What follows a convolution that was made without: dst = act(src + bias + residual), as the node's
-// params say. src: of the node's shape and dtype; it may be dst. bias (F32), residual: 0 where there
-// is none.
+// params say. src: of the node's shape and dtype; it may be dst. bias (F32), residual: 0 where
+// there is none.
 typedef struct {
     uint64_t src, bias, residual, dst;
 } PostConv;
 void launch_append_post_conv(GArray *launches, const CzNode *node, const PostConv *post);
+
+// Whether the node's kernels want its filter (source 1) turned round.
+bool launch_wants_turned(const CzNode *node);
+// dst = the filter at src, in F32, with its channels last and in the maps' type.
+void launch_append_turn(GArray *launches, const CzNode *filter, uint64_t dst, CzDtype dtype,
+                        uint64_t src);
 
 // dst = src, n elements, in another type: filters for convolutions in 16 bits, and their gradients.
 void launch_append_cast(GArray *launches, uint64_t dst, CzDtype dst_dtype, uint64_t src,

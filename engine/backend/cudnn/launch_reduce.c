@@ -205,19 +205,6 @@ static ConvArgs conv_args(const CzConvParams *conv, CzShape src, CzShape filter,
                       .slope = CZ_LEAKY_SLOPE};
 }
 
-// The filter turned round and in the maps' type, in scratch.
-static uint64_t turn_filter(Job *job, CzDtype dtype)
-{
-    CzShape filter = job_src(job, 1)->shape;
-    size_t n = cz_shape_count(filter);
-    uint64_t dst = job_scratch(job, n * cz_dtype_size(dtype));
-    Launch launch = {
-        .kernel = kernel_of(KERNEL_group_filter_f32, dtype),
-        .args.filter = {job->memory->src[1], dst, filter.n, filter.h * filter.w, filter.c}};
-    job_launch_items(job, launch, n);
-    return dst;
-}
-
 void plan_conv(Job *job)
 {
     const CzNode *node = job->node, *src = job_src(job, 0);
@@ -226,7 +213,7 @@ void plan_conv(Job *job)
     ConvArgs *args = &launch.args.conv;
     *args = conv_args(conv, src->shape, job_src(job, 1)->shape, node->shape);
     args->src = job->memory->src[0];
-    args->filter = turn_filter(job, node->dtype);
+    args->filter = job->memory->turned;
     args->bias = conv->has_bias ? job->memory->src[2] : 0;
     args->residual = conv->has_residual ? job->memory->src[node->n_src - 1] : 0;
     args->dst = job->memory->dst;
@@ -240,7 +227,7 @@ void plan_grad_src(Job *job)
     ConvArgs *args = &launch.args.conv;
     *args = conv_args(&node->params.conv, node->shape, job_src(job, 1)->shape, d_dst->shape);
     args->src = job->memory->dst;
-    args->filter = turn_filter(job, node->dtype);
+    args->filter = job->memory->turned;
     args->dst = job->memory->src[0];
     job_launch_items(job, launch, cz_shape_count(node->shape) / (size_t)args->width);
 }

@@ -35,6 +35,13 @@ bool cudnn_supports(const CzDevice *device, const CzNode *node)
            is_sum_over_ranks(node) || launch_supports(node);
 }
 
+bool cudnn_in_place(const CzNode *node, int32_t src)
+{
+    bool residual =
+        node->op == CZ_OP_CONV2D && node->params.conv.has_residual && src == node->n_src - 1;
+    return !(residual && is_dense_conv(node));
+}
+
 // ---- actions ------------------------------------------------------------------------------------
 
 uint64_t emit_scratch(Emit *emit, size_t n_bytes)
@@ -59,7 +66,7 @@ void emit_launches(Emit *emit, GArray *launches)
     g_array_set_size(launches, 0);
 }
 
-static void emit_own(Emit *emit)
+void emit_own(Emit *emit)
 {
     const CzNode *node = emit->node;
     const CzNode *const *nodes = emit->program->plan->nodes;
@@ -67,9 +74,11 @@ static void emit_own(Emit *emit)
     for (int32_t i = 0; i < node->n_src; i++)
         src[i] = node->src[i] < 0 ? 0 : emit_address(emit, node->src[i]);
     size_t n_scratch = launch_scratch_bytes(node, nodes);
-    const LaunchMemory memory = {.src = src,
-                                 .dst = emit_address(emit, node->id),
-                                 .scratch = n_scratch ? emit_scratch(emit, n_scratch) : 0};
+    const LaunchMemory memory = {
+        .src = src,
+        .dst = emit_address(emit, node->id),
+        .scratch = n_scratch ? emit_scratch(emit, n_scratch) : 0,
+        .turned = launch_wants_turned(node) ? emit_packed(emit, 1, node->dtype, PACK_TURNED) : 0};
     g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
     launch_append(launches, node, nodes, &memory);
     emit_launches(emit, launches);
@@ -90,17 +99,6 @@ static void emit_sum_over_ranks(Emit *emit)
     g_array_append_val(emit->program->actions, action);
 }
 
-// What an update has written has to be cast anew.
-static void forget_packs(CzProgram *program, const CzNode *node)
-{
-    for (guint i = 0; i < program->packs->len; i++) {
-        Pack *pack = &g_array_index(program->packs, Pack, i);
-        for (int32_t k = 0; k < node->n_src; k++)
-            if (node->src[k] == pack->id)
-                pack->fresh = false;
-    }
-}
-
 static bool emit_step(Emit *emit, GError **error)
 {
     const CzNode *node = emit->node;
@@ -114,24 +112,8 @@ static bool emit_step(Emit *emit, GError **error)
         emit_own(emit);
     }
     if (node->op == CZ_OP_ADAMW || node->op == CZ_OP_EMA)
-        forget_packs(emit->program, node);
+        packs_forget(emit->program, node);
     return true;
-}
-
-static void emit_frozen_packs(Emit *emit)
-{
-    CzProgram *program = emit->program;
-    g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
-    for (guint i = 0; program->plan->frozen && i < program->packs->len; i++) {
-        const Pack *pack = &g_array_index(program->packs, Pack, i);
-        const CzNode *filter = program->plan->nodes[pack->id];
-        if (filter->op == CZ_OP_PARAM)
-            launch_append_cast(launches, emit->packed + pack->offset, pack->dtype,
-                               emit_address(emit, pack->id), filter->dtype,
-                               cz_shape_count(filter->shape));
-    }
-    emit_launches(emit, launches);
-    program->n_once = program->actions->len;
 }
 
 static bool emit_all(CzProgram *program, uint64_t scratch, uint64_t packed, GError **error)
@@ -139,8 +121,7 @@ static bool emit_all(CzProgram *program, uint64_t scratch, uint64_t packed, GErr
     const CzPlanView *plan = program->plan;
     Emit emit = {.program = program, .scratch = scratch, .packed = packed};
     g_array_set_size(program->actions, 0);
-    for (guint i = 0; i < program->packs->len; i++)
-        g_array_index(program->packs, Pack, i).fresh = false;
+    packs_begin(program);
     emit_frozen_packs(&emit);
     program->scratch_bytes = 0;
     for (size_t i = 0; i < plan->n_steps; i++) {

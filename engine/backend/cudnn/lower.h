@@ -13,6 +13,8 @@
 #include "conv.h"
 
 bool cudnn_supports(const CzDevice *device, const CzNode *node);
+// Not a dense convolution's residual: cuDNN may write a place before it reads it.
+bool cudnn_in_place(const CzNode *node, int32_t src);
 bool cudnn_compile(CzDevice *device, const CzPlanView *plan, CzProgram **program, GError **error);
 size_t cudnn_program_bytes(const CzProgram *program);
 bool cudnn_run(CzProgram *program, const CzProgress *progress, GError **error);

@@ -45,57 +45,6 @@ static void emit_plan(Emit *emit, const ConvProblem *problem, const ConvPlan *pl
     g_array_append_val(emit->program->actions, action);
 }
 
-static void emit_own(Emit *emit)
-{
-    const CzNode *node = emit->node;
-    const CzNode *const *nodes = emit->program->plan->nodes;
-    g_autofree uint64_t *src = g_new0(uint64_t, (gsize)node->n_src + 1);
-    for (int32_t i = 0; i < node->n_src; i++)
-        src[i] = src_address(emit, i);
-    const LaunchMemory memory = {.src = src,
-                                 .dst = emit_address(emit, node->id),
-                                 .scratch = emit_scratch(emit, launch_scratch_bytes(node, nodes))};
-    g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
-    launch_append(launches, node, nodes, &memory);
-    emit_launches(emit, launches);
-}
-
-// ---- filters and biases in 16 bits
-// -------------------------------------------------------------------------
-
-static Pack *find_pack(Emit *emit, const CzNode *src, CzDtype dtype)
-{
-    CzProgram *program = emit->program;
-    for (guint i = 0; i < program->packs->len; i++) {
-        Pack *pack = &g_array_index(program->packs, Pack, i);
-        if (pack->id == src->id && pack->dtype == dtype)
-            return pack;
-    }
-    const Pack pack = {src->id, dtype, program->pack_bytes, false};
-    size_t n_bytes = cz_shape_count(src->shape) * cz_dtype_size(dtype);
-    program->pack_bytes += (n_bytes + 255) / 256 * 256;
-    g_array_append_val(program->packs, pack);
-    return &g_array_index(program->packs, Pack, program->packs->len - 1);
-}
-
-// A source in the maps' type. In frozen plans what is cast of parameters has been cast already.
-static uint64_t cast_address(Emit *emit, int32_t index, CzDtype dtype)
-{
-    const CzNode *src = src_node(emit, index);
-    uint64_t address = src_address(emit, index);
-    if (src->dtype == dtype)
-        return address;
-    Pack *pack = find_pack(emit, src, dtype);
-    uint64_t packed = emit->packed + pack->offset;
-    if (pack->fresh || (emit->program->plan->frozen && src->op == CZ_OP_PARAM))
-        return packed;
-    g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
-    launch_append_cast(launches, packed, dtype, address, src->dtype, cz_shape_count(src->shape));
-    emit_launches(emit, launches);
-    pack->fresh = true;
-    return packed;
-}
-
 // ---- forward ------------------------------------------------------------------------------------
 
 // How a forward convolution is made, best first: all by cuDNN; all but the function; the sums
@@ -116,23 +65,15 @@ static ConvProblem forward_problem(const Emit *emit, Way way)
     return problem;
 }
 
-// In place of the residual: cuDNN may have written what it still has to read.
-static bool is_over_residual(const Emit *emit)
-{
-    const CzNode *node = emit->node;
-    return node->params.conv.has_residual &&
-           src_address(emit, node->n_src - 1) == emit_address(emit, node->id);
-}
-
 static bool is_possible(const Emit *emit, Way way)
 {
     const CzConvParams *conv = &emit->node->params.conv;
     bool sums = conv->has_bias || conv->has_residual, function = conv->activation != CZ_ACT_NONE;
     switch (way) {
     case FUSED:
-        return conv->activation <= CZ_ACT_LEAKY && !is_over_residual(emit);
+        return conv->activation <= CZ_ACT_LEAKY;
     case LINEAR:
-        return sums && function && !is_over_residual(emit);
+        return sums && function;
     default:
         return sums || function;
     }
@@ -145,13 +86,11 @@ static void emit_forward(Emit *emit, Way way, const ConvProblem *problem, const 
     uint64_t dst = emit_address(emit, node->id);
     uint64_t residual = conv->has_residual ? src_address(emit, node->n_src - 1) : 0;
     ConvMemory memory = {.src = src_address(emit, 0),
-                         .filter = cast_address(emit, 1, node->dtype),
+                         .filter = emit_packed(emit, 1, node->dtype, PACK_CAST),
                          .dst = dst,
                          .residual = residual};
     if (problem->bias)
-        memory.bias = cast_address(emit, 2, node->dtype);
-    if (way == PLAIN && is_over_residual(emit))
-        memory.dst = emit_scratch(emit, cz_shape_count(node->shape) * cz_dtype_size(node->dtype));
+        memory.bias = emit_packed(emit, 2, node->dtype, PACK_CAST);
     emit_plan(emit, problem, plan, memory);
     if (way == FUSED)
         return;
@@ -198,7 +137,7 @@ static bool grad_src(Emit *emit, GError **error)
         return true;
     }
     const ConvMemory memory = {.src = emit_address(emit, node->id),
-                               .filter = cast_address(emit, 1, node->dtype),
+                               .filter = emit_packed(emit, 1, node->dtype, PACK_CAST),
                                .dst = src_address(emit, 0)};
     emit_plan(emit, &problem, plan, memory);
     return true;

@@ -30,10 +30,15 @@ typedef struct {
     CUgraphExec graph; // NULL: not recorded
 } Range;
 
-// A filter or bias in 16 bits: of which node, and where.
+// How a source is packed: cast to the type of the maps, or turned round for our own kernels as
+// well.
+typedef enum { PACK_CAST, PACK_TURNED } PackForm;
+
+// A packed filter or bias: of which node, how, and where.
 typedef struct {
     int32_t id;
     CzDtype dtype;
+    PackForm form;
     size_t offset;
     bool fresh; // at this place of the list
 } Pack;
@@ -67,5 +72,15 @@ uint64_t emit_scratch(Emit *emit, size_t n_bytes);
 uint64_t emit_address(const Emit *emit, int32_t id);
 // All launches of an array, which is emptied.
 void emit_launches(Emit *emit, GArray *launches);
+// The step by our own kernels.
+void emit_own(Emit *emit);
+// The index-th source packed; the source itself if it is so already. What packs it is emitted where
+// it has not been since the source was written.
+uint64_t emit_packed(Emit *emit, int32_t index, CzDtype dtype, PackForm form);
+// All that is packed of parameters in a frozen plan.
+void emit_frozen_packs(Emit *emit);
+// None is fresh from here on; none of what this node writes.
+void packs_begin(CzProgram *program);
+void packs_forget(CzProgram *program, const CzNode *node);
 // A dense convolution or one of its gradients.
 bool emit_conv(Emit *emit, GError **error);

@@ -87,6 +87,9 @@ typedef struct {
     // for benches and dumps; the time of a plan that is not timed may be 0. NULL if not kept.
     const char *(*step_kernel)(const CzProgram *program, size_t step, double *time_us);
     void (*discard)(CzProgram *program);
+    // Whether the node's dst may lie in the memory of its src-th source, where the op allows it. NULL:
+    // always.
+    bool (*in_place)(const CzNode *node, int32_t src);
     // What probe() looked at and did not take, and why: static sentences, NULL-terminated; asked for
     // after probe(). NULL if there is never more to say than *why.
     const char *const *(*details)(void);
