@@ -168,11 +168,13 @@ void train_optimizer_gradients(TrainOptimizer *optimizer, CzValue loss)
     if (accumulates(&optimizer->params))
         build_means(optimizer);
     // Nothing as long as the loss is finite; Huber's and L1's gradients are, even when it is not.
-    CzValue total = cz_scale(graph, optimizer->loss, 0, 0);
+    g_autofree CzValue *squares = g_new(CzValue, n + 1);
     for (guint i = 0; i < n; i++) {
         CzValue grad = weight_at(optimizer, i)->grad;
-        total = cz_add(graph, total, cz_dot(graph, grad, grad));
+        squares[i] = cz_dot(graph, grad, grad);
     }
+    squares[n] = cz_scale(graph, optimizer->loss, 0, 0);
+    CzValue total = cz_sum(graph, cz_pack(graph, squares, (int32_t)n + 1), cz_shape(1, 1, 1, 1));
     optimizer->norm = cz_math(graph, total, CZ_MATH_SQRT);
     optimizer->gate = cz_step_gate(graph, total, (float)optimizer->params.clip);
     if (skips(&optimizer->params)) {

@@ -166,8 +166,13 @@ static Cost of_GateArgs(const Launch *launch, Sizes size)
 // Weight, both moments and the average are read and written, the gradient is read.
 static Cost of_AdamArgs(const Launch *launch, Sizes size)
 {
-    double n = (double)launch->args.adam.n;
-    return (Cost){.bytes = n * size.src * (launch->args.adam.ema ? 9 : 7), .flops = 20 * n};
+    Cost cost = {0};
+    for (uint32_t i = 0; i < launch->grid[1]; i++) {
+        const AdamTensor *tensor = &launch->args.adam.tensors[i];
+        cost.bytes += (double)tensor->n * size.src * (tensor->ema ? 9 : 7);
+        cost.flops += 20 * (double)tensor->n;
+    }
+    return cost;
 }
 
 static Cost of_EmaArgs(const Launch *launch, Sizes size)

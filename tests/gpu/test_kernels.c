@@ -234,6 +234,102 @@ static void what_follows_a_convolution_agrees(void)
                 check_post_conv(dtype, cz_shape(2, channels[c], 3, 5), (CzActivation)act);
 }
 
+enum { N_UPDATES = ADAM_TENSORS + 3, MOST_NODES = 8 * N_UPDATES };
+
+// Updates of tensors of odd sizes, and what the references make of the same numbers.
+typedef struct {
+    CzGraph *graph;
+    int32_t n, updates[N_UPDATES];
+    const CzNode *nodes[MOST_NODES];
+    CzView views[MOST_NODES], copies[MOST_NODES];
+} Updates;
+
+static void make_updates(Updates *made)
+{
+    static const char *const kinds[] = {"w", "g", "m", "pv", "ema"};
+    CzGraph *graph = made->graph = cz_graph_new();
+    CzValue rates = cz_input(graph, "p rates", cz_shape(1, 4, 1, 1));
+    CzValue gate = cz_input(graph, "p gate", cz_shape(1, 1, 1, 1)), t[G_N_ELEMENTS(kinds)];
+    for (int i = 0; i < N_UPDATES; i++) {
+        const CzAdamParams params = {0.9f, 0.99f, 1e-8f, 0.01f * (float)i, 1 + (float)i};
+        for (size_t k = 0; k < G_N_ELEMENTS(kinds); k++) {
+            g_autofree char *name = g_strdup_printf("%s%d", kinds[k], i);
+            t[k] = cz_param(graph, name, cz_shape(1, 1 + 300 * i, 1, 1));
+        }
+        made->updates[i] =
+            cz_adamw(graph, t[0], t[1], t[2], t[3], i % 3 ? t[4] : CZ_NONE, rates, gate, params).id;
+    }
+    made->n = cz_graph_n_nodes(graph);
+    g_assert_cmpint(made->n, <=, MOST_NODES);
+    for (int32_t id = 0; id < made->n; id++) {
+        const CzNode *node = made->nodes[id] = cz_graph_node(graph, id);
+        CzView *view = &made->views[id], *copy = &made->copies[id];
+        *view = view_new(node->shape, CZ_F32);
+        *copy = view_new(node->shape, CZ_F32);
+        if (node->name)
+            fill(node->name, view, false);
+        memcpy(copy->data, view->data, cz_shape_count(node->shape) * sizeof(float));
+    }
+}
+
+static Launch launch_update(Updates *made, int32_t id)
+{
+    const CzNode *node = made->nodes[id];
+    uint64_t src[8];
+    CzView copies[8];
+    for (int32_t k = 0; k < node->n_src; k++) {
+        src[k] = address(made->views[node->src[k]].data);
+        copies[k] = made->copies[node->src[k]];
+    }
+    const LaunchMemory memory = {.src = src, .dst = address(made->views[id].data)};
+    g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
+    launch_append(launches, node, made->nodes, &memory);
+    node->op_class->reference(node, copies, &made->copies[id]);
+    g_assert_cmpuint(launches->len, ==, 1);
+    return g_array_index(launches, Launch, 0);
+}
+
+// Not the same tensor twice, nor what gives its gate back into another's gradient, nor other betas.
+static void expect_refusals(Launch first)
+{
+    first.grid[1] = 1;
+    Launch next = first;
+    AdamArgs *args = &next.args.adam;
+    g_assert_false(launch_join(&first, &next));
+    args->tensors[0].param += 4096;
+    args->tensors[0].dst = first.args.adam.tensors[0].grad + 4;
+    g_assert_false(launch_join(&first, &next));
+    args->tensors[0].dst = 64;
+    args->beta1 += 0.01f;
+    g_assert_false(launch_join(&first, &next));
+    args->beta1 = first.args.adam.beta1;
+    g_assert_true(launch_join(&first, &next));
+}
+
+// As many launches as they need, and each tensor is as if it had been updated alone.
+static void updates_of_many_tensors_join(void)
+{
+    static Updates made;
+    g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
+    make_updates(&made);
+    for (int i = 0; i < N_UPDATES; i++) {
+        const Launch launch = launch_update(&made, made.updates[i]);
+        guint n = launches->len;
+        if (n == 0 || !launch_join(&g_array_index(launches, Launch, n - 1), &launch))
+            g_array_append_val(launches, launch);
+    }
+    g_assert_cmpuint(launches->len, ==, 2);
+    expect_refusals(g_array_index(launches, Launch, 1));
+    run_launches(launches, "updates");
+    for (int32_t id = 0; id < made.n; id++) {
+        const Bound bound = {"updates", 64 * (double)FLT_EPSILON, 8 * (double)FLT_EPSILON};
+        compare(&bound, &made.copies[id], &made.views[id]);
+        free(made.views[id].data);
+        free(made.copies[id].data);
+    }
+    cz_graph_free(made.graph);
+}
+
 // All bits of the 16-bit types; of F32 what lies around every step between two of them.
 static CzView all_numbers(CzDtype dtype)
 {
@@ -305,6 +401,7 @@ int main(int argc, char **argv)
     CASE(pack_takes_many_sources);
     CASE(matmul_of_many_tiles);
     CASE(what_follows_a_convolution_agrees);
+    CASE(updates_of_many_tensors_join);
     CASE(casts_agree_bit_by_bit);
     CASE(every_kernel_ran);
     return g_test_run();

@@ -161,8 +161,17 @@ typedef struct {
 typedef enum { ADAM_ADAMW, ADAM_ADAM, ADAM_ADABELIEF } KernelAdam;
 
 typedef struct {
-    uint64_t param, grad, m, v, ema, rates, gate, dst, n; // ema 0: none
-    float beta1, beta2, epsilon, decay, rate_scale;
+    uint64_t param, grad, m, v, ema, dst, n; // ema 0: none
+    float decay, rate_scale;
+} AdamTensor;
+
+#define ADAM_TENSORS 24
+
+// One launch for many tensors, by the grid's second dimension.
+typedef struct {
+    AdamTensor tensors[ADAM_TENSORS];
+    uint64_t rates, gate;
+    float beta1, beta2, epsilon;
     int32_t kind; // KernelAdam
 } AdamArgs;
 

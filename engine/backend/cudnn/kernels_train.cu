@@ -128,40 +128,42 @@ extern "C" __global__ void step_gate(const GateArgs a)
 // Places in the rates of a step (cz/ops.h).
 enum { RATE, CORRECTION1, CORRECTION2, EMA_DECAY };
 
-DEVICE void adam_element(const AdamArgs &a, uint64_t i, float gate, const float *rates)
+DEVICE void adam_element(const AdamArgs &a, const AdamTensor &t, uint64_t i, float gate,
+                         const float *rates)
 {
-    float *param = global<float>(a.param) + i, *m = global<float>(a.m) + i;
-    float *v = global<float>(a.v) + i;
+    float *param = global<float>(t.param) + i, *m = global<float>(t.m) + i;
+    float *v = global<float>(t.v) + i;
     bool coupled = a.kind == ADAM_ADAM, belief = a.kind == ADAM_ADABELIEF;
-    float p = *param, g = gate * global<const float>(a.grad)[i];
+    float p = *param, g = gate * global<const float>(t.grad)[i];
     if (coupled)
-        g += a.decay * p;
+        g += t.decay * p;
     float new_m = *m + (1.0f - a.beta1) * (g - *m);
     float spread = belief ? g - new_m : g;
     float new_v = *v + (1.0f - a.beta2) * (spread * spread - *v);
     if (belief)
         new_v += a.epsilon;
     float step = new_m / rates[CORRECTION1] / (sqrtf(new_v / rates[CORRECTION2]) + a.epsilon);
-    p -= rates[RATE] * a.rate_scale * (step + (coupled ? 0.0f : a.decay) * p);
+    p -= rates[RATE] * t.rate_scale * (step + (coupled ? 0.0f : t.decay) * p);
     *m = new_m;
     *v = new_v;
     *param = p;
-    if (a.ema) {
-        float *ema = global<float>(a.ema) + i;
+    if (t.ema) {
+        float *ema = global<float>(t.ema) + i;
         *ema = rates[EMA_DECAY] * *ema + (1.0f - rates[EMA_DECAY]) * p;
     }
 }
 
 extern "C" __global__ void __launch_bounds__(KERNEL_THREADS) adamw(const AdamArgs a)
 {
+    const AdamTensor &t = a.tensors[blockIdx.y];
     float gate = global<const float>(a.gate)[0];
     const float *rates = global<const float>(a.rates);
     if (first_index() == 0)
-        global<float>(a.dst)[0] = gate;
+        global<float>(t.dst)[0] = gate;
     if (!(gate > 0.0f))
         return;
-    for (uint64_t i = first_index(); i < a.n; i += index_step())
-        adam_element(a, i, gate, rates);
+    for (uint64_t i = first_index(); i < t.n; i += index_step())
+        adam_element(a, t, i, gate, rates);
 }
 
 extern "C" __global__ void __launch_bounds__(KERNEL_THREADS) ema(const EmaArgs a)

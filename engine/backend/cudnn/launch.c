@@ -266,29 +266,6 @@ static void plan_transpose(Job *job)
     launch_move(job, src->dtype, job->node->dtype, args, true);
 }
 
-static void plan_pack(Job *job)
-{
-    Launch launch = {.kernel = KERNEL_pack, .block = {KERNEL_THREADS, 1, 1}};
-    uint64_t dst = job->memory->dst, most = 0;
-    uint32_t n = 0;
-    for (int32_t i = 0; i < job->node->n_src; i++) {
-        uint64_t count = cz_shape_count(job_src(job, i)->shape);
-        launch.args.pack.src[n] = job->memory->src[i];
-        launch.args.pack.dst[n] = dst;
-        launch.args.pack.n[n] = count;
-        dst += count * sizeof(float);
-        most = MAX(most, count);
-        if (++n < PACK_SOURCES && i + 1 < job->node->n_src)
-            continue;
-        launch.grid[0] = (uint32_t)CLAMP(blocks_for(most, KERNEL_THREADS), 1, MAX_BLOCKS);
-        launch.grid[1] = n;
-        launch.grid[2] = 1;
-        job_launch(job, &launch);
-        n = 0;
-        most = 0;
-    }
-}
-
 // ---- functions ----------------------------------------------------------------------------------
 
 static void launch_map(Job *job, KernelFunction function, float a, float b)
@@ -415,82 +392,6 @@ static void plan_pool(Job *job)
 static void plan_pool_grad(Job *job)
 {
     launch_resize(job, KERNEL_pool_grad_f32, job->node->params.pool);
-}
-
-// ---- training -----------------------------------------------------------------------------------
-
-static void plan_dropout_mask(Job *job)
-{
-    const CzNode *node = job->node;
-    float rate = node->params.dropout.rate;
-    uint64_t n_samples = (uint64_t)node->shape.n, n_each = cz_shape_count(node->shape) / n_samples;
-    DropoutArgs args = {.sample = job->memory->src[0],
-                        .dst = job->memory->dst,
-                        .n_samples = n_samples,
-                        .n_each = n_each,
-                        .seed = node->params.dropout.seed,
-                        .rate = rate,
-                        .kept = 1.0f / (1.0f - rate)};
-    job_launch_items(
-        job,
-        (Launch){.kernel = kernel_of(KERNEL_dropout_mask_f32, node->dtype), .args.dropout = args},
-        n_samples * blocks_for(n_each, 4));
-}
-
-static void plan_solve(Job *job)
-{
-    CzShape s = job->node->shape;
-    uint64_t k = (uint64_t)s.w, each = k * k + k * (uint64_t)s.c;
-    SolveArgs args = {.matrix = job->memory->src[0],
-                      .rhs = job->memory->src[1],
-                      .dst = job->memory->dst,
-                      .scratch = job_scratch(job, (uint64_t)s.n * each * sizeof(double)),
-                      .n = s.n,
-                      .k = s.w,
-                      .n_columns = s.c,
-                      .ridge = job->node->params.ridge};
-    job_launch_items(job, (Launch){.kernel = KERNEL_solve, .args.solve = args}, (uint64_t)s.n);
-}
-
-static void plan_step_gate(Job *job)
-{
-    Launch launch = {
-        .kernel = KERNEL_step_gate,
-        .grid = {1, 1, 1},
-        .block = {1, 1, 1},
-        .args.gate = {job->memory->src[0], job->memory->dst, job->node->params.gate_limit}};
-    job_launch(job, &launch);
-}
-
-static void plan_adamw(Job *job)
-{
-    const CzAdamParams *adam = &job->node->params.adam;
-    const uint64_t *src = job->memory->src;
-    uint64_t n = cz_shape_count(job_src(job, 0)->shape);
-    AdamArgs args = {.param = src[0],
-                     .grad = src[1],
-                     .m = src[2],
-                     .v = src[3],
-                     .rates = src[4],
-                     .gate = src[5],
-                     .ema = job->node->n_src > 6 ? src[6] : 0,
-                     .dst = job->memory->dst,
-                     .n = n,
-                     .beta1 = adam->beta1,
-                     .beta2 = adam->beta2,
-                     .epsilon = adam->epsilon,
-                     .decay = adam->decay,
-                     .rate_scale = adam->rate_scale,
-                     .kind = (int32_t)adam->kind};
-    job_launch_items(job, (Launch){.kernel = KERNEL_adamw, .args.adam = args}, n);
-}
-
-static void plan_ema(Job *job)
-{
-    const uint64_t *src = job->memory->src;
-    uint64_t n = cz_shape_count(job_src(job, 0)->shape);
-    EmaArgs args = {src[0], src[1], src[2], src[3], job->memory->dst, n};
-    job_launch_items(job, (Launch){.kernel = KERNEL_ema, .args.ema = args}, n);
 }
 
 // ---- all of them --------------------------------------------------------------------------------

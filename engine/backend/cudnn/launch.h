@@ -68,6 +68,9 @@ size_t launch_scratch_bytes(const CzNode *node, const CzNode *const *nodes);
 void launch_append(GArray *launches, const CzNode *node, const CzNode *const *nodes,
                    const LaunchMemory *memory);
 
+// Whether one launch now does what next did after it: updates of several tensors.
+bool launch_join(Launch *into, const Launch *next);
+
 // What follows a convolution that was made without: dst = act(src + bias + residual), as the node's
 // params say. src: of the node's shape and dtype; it may be dst. bias (F32), residual: 0 where
 // there is none.

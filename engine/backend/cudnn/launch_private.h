@@ -41,6 +41,12 @@ void job_launch_items(Job *job, Launch launch, uint64_t n_items);
 // stages.
 void job_sum_rows_of_f32(Job *job, uint64_t src, uint64_t dst, uint64_t n_rows, uint64_t n_columns);
 
+void plan_pack(Job *job);
+void plan_dropout_mask(Job *job);
+void plan_solve(Job *job);
+void plan_step_gate(Job *job);
+void plan_adamw(Job *job);
+void plan_ema(Job *job);
 void plan_sum(Job *job);
 void plan_dot(Job *job);
 void plan_log_softmax(Job *job);

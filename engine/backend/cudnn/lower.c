@@ -57,9 +57,23 @@ uint64_t emit_address(const Emit *emit, int32_t id)
     return slot->buffer ? slot->buffer->address + slot->offset : 0;
 }
 
+// The last action, where it is a launch that may grow.
+static Launch *last_launch(const Emit *emit)
+{
+    GArray *actions = emit->program->actions;
+    Action *last = actions->len > emit->program->n_once
+                       ? &g_array_index(actions, Action, actions->len - 1)
+                       : NULL;
+    return last && last->kind == ACTION_LAUNCH && !emit->program->plan->timed ? &last->launch
+                                                                              : NULL;
+}
+
 void emit_launches(Emit *emit, GArray *launches)
 {
     for (guint i = 0; i < launches->len; i++) {
+        Launch *last = last_launch(emit);
+        if (last && launch_join(last, &g_array_index(launches, Launch, i)))
+            continue;
         const Action action = {.kind = ACTION_LAUNCH, .launch = g_array_index(launches, Launch, i)};
         g_array_append_val(emit->program->actions, action);
     }
@@ -285,7 +299,7 @@ const char *cudnn_step_kernel(const CzProgram *program, size_t step, double *tim
         return "no engine: own kernels";
     return range->end > range->first
                ? kernel_name(g_array_index(program->actions, Action, range->end - 1).launch.kernel)
-               : "nothing to do";
+               : "with the step before";
 }
 
 void cudnn_discard(CzProgram *program)
