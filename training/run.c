@@ -138,10 +138,9 @@ static bool check_bits(const TrainRun *run, GError **error)
     return false;
 }
 
-static bool set_up(TrainRun *run, GError **error)
+static bool open_device(TrainRun *run, GError **error)
 {
     const TrainRunOptions *options = run->options;
-    g_autofree char *note = NULL;
     if (options->ranks && options->recipe->batch % options->ranks->n) {
         g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT,
                     "train.batch is %d, which %d ranks cannot share evenly", options->recipe->batch,
@@ -165,7 +164,45 @@ static bool set_up(TrainRun *run, GError **error)
         return false;
     if (options->opened)
         g_strlcpy(options->opened, cz_device_info(run->device)->id, TRAIN_DEVICE_ID);
-    cz_device_set_ranks(run->device, options->ranks ? options->ranks->sum : NULL);
+    return true;
+}
+
+// Sums go from GPU to GPU, or from host to host: not from one to the other.
+static bool check_alike(const TrainRun *run, GError **error)
+{
+    const TrainRanks *ranks = run->options->ranks;
+    bool gpu = g_str_has_prefix(cz_device_info(run->device)->id, "cuda:");
+    double ends[] = {gpu, !gpu};
+    ranks->max(ends, G_N_ELEMENTS(ends));
+    if (ends[0] + ends[1] < 2)
+        return true;
+    if (run_is_first(run))
+        g_set_error(error, CZ_ERROR, CZ_ERROR_ARGUMENT,
+                    "some ranks have a GPU and others none: --device cpu is for all of them, or "
+                    "there must be one that opens for each (colorizer inspect --devices)");
+    return false;
+}
+
+// Each rank by itself first, then all together: nobody may wait for one that has failed.
+static bool find_devices(TrainRun *run, GError **error)
+{
+    const TrainRanks *ranks = run->options->ranks;
+    if (!train_ranks_agree(ranks, open_device(run, error), error))
+        return false;
+    if (!ranks)
+        return true;
+    if (!check_alike(run, error))
+        return false;
+    cz_device_set_ranks(run->device, ranks->sum);
+    return true;
+}
+
+static bool set_up(TrainRun *run, GError **error)
+{
+    const TrainRunOptions *options = run->options;
+    g_autofree char *note = NULL;
+    if (!find_devices(run, error))
+        return false;
     run->store = cz_store_new(run->device);
     if (options->resume &&
         !train_checkpoint_load(options->folder, run->store, options->recipe,

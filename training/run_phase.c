@@ -54,6 +54,9 @@ static bool halve_batch(TrainRun *run, const GError *cause)
     if (!g_error_matches(cause, CZ_ERROR, CZ_ERROR_MEMORY) || !gpu || run->options->ranks ||
         run->stage.batch % 2)
         return false;
+    g_clear_pointer(&run->step, train_step_free);
+    g_clear_pointer(&run->critic, train_critic_free);
+    g_clear_pointer(&run->fake, cz_memory_free);
     run_close_loader(run);
     run->scaled.batch = run->stage.batch /= 2;
     run->scaled.accumulate = run->stage.accumulate *= 2;
@@ -63,12 +66,33 @@ static bool halve_batch(TrainRun *run, const GError *cause)
     return true;
 }
 
+// Those of the phase that are not there yet.
+static bool make_plans(TrainRun *run, GError **error)
+{
+    const TrainRecipe *recipe = &run->stage;
+    bool both = run->phase == TRAIN_PHASE_BOTH;
+    if (!run->step)
+        run->step = train_step_new(run->device, run->store, recipe, both, error);
+    if (!run->step)
+        return false;
+    if (run->phase == TRAIN_PHASE_GENERATOR || run->critic)
+        return true;
+    size_t side = (size_t)(recipe->crop / train_recipe_stride(recipe));
+    size_t n_bytes =
+        (size_t)train_batch_here(run->device, recipe) * side * side * 2 * sizeof(float);
+    if (!run->fake)
+        run->fake = cz_memory_alloc(n_bytes, "the generator's color", error);
+    run->critic = run->fake ? train_critic_new(run->device, run->store, recipe, error) : NULL;
+    return run->critic != NULL;
+}
+
 bool run_enter_phase(TrainRun *run, GError **error)
 {
     TrainRecipe *recipe = &run->stage;
     TrainPhase phase = train_recipe_phase(run->recipe, run->done);
     int32_t crop = train_recipe_crop(run->recipe, run->done);
     bool grown = crop != recipe->crop;
+    GError *cause = NULL;
     if (run->step && run->phase == phase && !grown)
         return true;
     run->phase = phase;
@@ -82,25 +106,13 @@ bool run_enter_phase(TrainRun *run, GError **error)
         *recipe = *run->recipe;
         recipe->crop = crop;
     }
-    while (!run->step) {
-        GError *cause = NULL;
-        run->step =
-            train_step_new(run->device, run->store, recipe, phase == TRAIN_PHASE_BOTH, &cause);
-        if (!run->step && !halve_batch(run, cause)) {
+    while (!make_plans(run, &cause)) {
+        if (!halve_batch(run, cause)) {
             g_propagate_error(error, cause);
             return false;
         }
         g_clear_error(&cause);
     }
     train_step_look_ahead(run->step, look_ahead, run);
-    if (!run->loader && !(run->loader = open_loader(run, error)))
-        return false;
-    if (phase == TRAIN_PHASE_GENERATOR || run->critic)
-        return true;
-    size_t side = (size_t)(crop / train_recipe_stride(recipe));
-    size_t n_bytes =
-        (size_t)train_batch_here(run->device, recipe) * side * side * 2 * sizeof(float);
-    run->fake = cz_memory_alloc(n_bytes, "the generator's color", error);
-    run->critic = run->fake ? train_critic_new(run->device, run->store, recipe, error) : NULL;
-    return run->critic != NULL;
+    return run->loader || (run->loader = open_loader(run, error));
 }

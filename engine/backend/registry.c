@@ -325,6 +325,8 @@ void cz_device_close(CzEngineDevice *device)
 void cz_device_set_ranks(CzEngineDevice *device, const CzRanks *ranks)
 {
     device->ranks = ranks;
+    if (ranks && device->backend->join)
+        device->backend->join(device->device, ranks);
 }
 
 const CzRanks *cz_device_ranks(const CzEngineDevice *device)

@@ -439,6 +439,16 @@ bool cz_network_run(CzNetwork *network, int32_t w, int32_t h, const float *light
         GError *cause = NULL;
         if (run_once(network, w, h, lightness, chroma, features, progress, &cause))
             return true;
+        // F16 ends at 65504, and other weights than the bundled ones may go beyond.
+        if (g_error_matches(cause, CZ_ERROR, CZ_ERROR_NUMERIC) && network->precision == CZ_F16) {
+            network->precision = CZ_F32;
+            forget_plans(network);
+            g_free(network->notice);
+            network->notice =
+                g_strdup_printf("%s: F32 instead of F16 from here on", cause->message);
+            g_error_free(cause);
+            continue;
+        }
         // Plans of other sizes are a convenience.
         if (g_error_matches(cause, CZ_ERROR, CZ_ERROR_MEMORY) && forget_plans(network)) {
             g_error_free(cause);

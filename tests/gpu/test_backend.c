@@ -335,7 +335,7 @@ static void less_memory_means_less_workspace_then_an_error(void)
     size_t least = 0;
     for (size_t limit = peak; fits && limit > 4096; limit -= limit / 64) {
         double_set_memory(limit);
-        fits = run_on("cuda:0", &(CzDeviceOptions){.deterministic = true}, &work, &found, &error);
+        fits = run_on("cuda:0", NULL, &work, &found, &error);
         small = small || (fits && limit < peak);
         least = fits ? limit : least;
         if (fits)
@@ -347,6 +347,43 @@ static void less_memory_means_less_workspace_then_an_error(void)
     g_assert_error(error, CZ_ERROR, CZ_ERROR_MEMORY);
     g_test_message("%s", error->message);
     double_set_memory((size_t)8 << 30);
+    cz_graph_free(work.graph);
+}
+
+// A plan that is held keeps what it has while another finds less memory; and with memory again, the
+// next one has engines that want it.
+static void a_shortage_is_the_business_of_one_plan(void)
+{
+    Work work = inference(CZ_F32);
+    g_autoptr(GError) error = NULL;
+    static Results before, after;
+    CzEngineDevice *device = cz_device_open("cuda:0", &error);
+    CzStore *store = cz_store_new(device);
+    const CzPlanOptions options = {.frozen = true};
+    CzPlan *plans[3] = {NULL};
+    g_assert_true(fill(&work, store, NULL, &error));
+    for (int i = 0; i < 3; i++) {
+        if (i == 1) // none for a workspace
+            double_set_memory(double_memory_used() + 20000);
+        plans[i] =
+            cz_plan_new(device, store, work.graph, work.outputs, work.n_outputs, &options, &error);
+        g_assert_no_error(error);
+        double_set_memory((size_t)8 << 30);
+        g_assert_true(run_all(&work, store, plans[0], i ? &after : &before, &error));
+        g_assert_no_error(error);
+    }
+    g_assert_cmpmem(before.data, before.n * sizeof(float), after.data, after.n * sizeof(float));
+    g_autofree char *first = cz_plan_dump(plans[0]), *second = cz_plan_dump(plans[1]),
+                    *third = cz_plan_dump(plans[2]);
+    // The double's engines 4 and 5 want a workspace, 4 is the faster one; 6 wants none.
+    g_assert_nonnull(strstr(first, "engine 4"));
+    g_assert_nonnull(strstr(second, "engine 6"));
+    g_assert_nonnull(strstr(third, "engine 4"));
+    for (int i = 0; i < 3; i++)
+        cz_plan_free(plans[i]);
+    cz_store_free(store);
+    cz_device_close(device);
+    expect_clean("a shortage");
     cz_graph_free(work.graph);
 }
 
@@ -462,6 +499,7 @@ int main(int argc, char **argv)
     CASE(timed_plans_tell_times);
     CASE(engines_are_timed_once_and_remembered);
     CASE(less_memory_means_less_workspace_then_an_error);
+    CASE(a_shortage_is_the_business_of_one_plan);
     CASE(any_call_may_fail);
     CASE(a_device_may_be_lost_at_any_call);
     return g_test_run();

@@ -90,6 +90,25 @@ def without_nccl_the_host_sums():
         check(abs(float(a["loss"]) - float(b["loss"])) < 1e-3 * float(a["loss"]), a, b)
 
 
+def odd_one_out(words, device, *change):
+    """Rank 1 has another environment; all end soon, with one sentence."""
+    script = path("odd")
+    with open(script, "w", encoding="ascii") as file:
+        file.write('#!/bin/sh\n[ "$OMPI_COMM_WORLD_RANK" = 1 ] && export %s\nexec "%s" "$@"\n'
+                   % (" ".join(change), cli.PROGRAM))
+    os.chmod(script, 0o755)
+    arguments = [device if word == "cuda" else word for word in train("odd run", "--set", "train.images=16")]
+    process = subprocess.Popen(["mpirun", "-np", "2", script, *arguments], cwd=cli.work, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **FREE})
+    out, _ = process.communicate(timeout=60)
+    check(process.returncode != 0 and out.count(words) == 1, process.returncode, out)
+
+
+def ranks_with_and_without_a_gpu_do_not_wait_for_each_other():
+    odd_one_out("some ranks have a GPU and others none", "auto", "COLORIZE_CUDA_DRIVER=/nowhere")
+    odd_one_out("out of memory", "cuda", "COLORIZE_DOUBLE_MEMORY=%d" % (21 << 20))
+
+
 def a_run_goes_on_with_another_number_of_ranks():
     """Two ranks begin, one process ends it; and the same the other way round."""
     code, out = together(2, *train("switch", "--set", "train.images=16", "--stop-after", "2"))
@@ -188,7 +207,8 @@ def ranks_starts_mpirun_by_itself():
 SHORT_CLAIMS = [two_ranks_are_one_process_with_twice_the_batch, what_is_wrong_is_told_once,
                 the_first_ranks_bytes_are_shared, without_the_module_it_says_so, the_program_itself_knows_no_mpi,
                 what_the_launcher_sees_starts_no_ranks]
-GPU_CLAIMS = [two_ranks_are_one_process_with_twice_the_batch, without_nccl_the_host_sums]
+GPU_CLAIMS = [two_ranks_are_one_process_with_twice_the_batch, without_nccl_the_host_sums,
+              ranks_with_and_without_a_gpu_do_not_wait_for_each_other]
 LONG_CLAIMS = [two_ranks_are_one_process_with_twice_the_batch, a_run_goes_on_with_another_number_of_ranks,
                a_killed_rank_ends_all_and_the_checkpoint_resumes,
                asked_gently_all_ranks_stop_at_one_step_and_save, ranks_starts_mpirun_by_itself]

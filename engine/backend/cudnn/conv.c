@@ -8,10 +8,6 @@
 #include "cache.h"
 #include "conv_private.h"
 
-// Workspace that a convolution may take: what most engines want at all (0 to 54 MiB for
-// 4x64x128x128), with room for larger pictures.
-#define WORKSPACE_LIMIT ((size_t)256 << 20)
-
 #define RUNS 3 // timed, after one that loads what it needs
 
 static const CacheFile choices_file = {"cuda-engines", "colorize cuda engines 1", 4096};
@@ -24,9 +20,8 @@ typedef struct {
 } Entry;
 
 struct ConvPlans {
-    GHashTable *entries; // by text
+    GHashTable *entries; // by limit and text
     GHashTable *news;    // choices to be written: key, value
-    size_t limit;
 };
 
 static void entry_free(void *data)
@@ -37,13 +32,11 @@ static void entry_free(void *data)
     g_free(entry);
 }
 
-ConvPlans *conv_plans_new(CzDevice *device)
+ConvPlans *conv_plans_new(void)
 {
-    (void)device;
     ConvPlans *plans = g_new0(ConvPlans, 1);
     plans->entries = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, entry_free);
     plans->news = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    plans->limit = WORKSPACE_LIMIT;
     return plans;
 }
 
@@ -56,28 +49,12 @@ void conv_plans_free(ConvPlans *plans)
     g_free(plans);
 }
 
-static gboolean needs_more(gpointer key, gpointer value, gpointer user)
-{
-    (void)key;
-    const Entry *entry = value;
-    return !entry->plan.descriptor || entry->plan.workspace_bytes > *(size_t *)user;
-}
-
-bool conv_lower_limit(CzDevice *device)
-{
-    ConvPlans *plans = device->convs;
-    if (plans->limit == 0)
-        return false;
-    plans->limit = plans->limit > ((size_t)1 << 20) ? plans->limit / 8 : 0;
-    g_hash_table_foreach_remove(plans->entries, needs_more, &plans->limit);
-    return true;
-}
-
 // ---- the choice ---------------------------------------------------------------------------------
 
-static char *choice_key(const CzDevice *device, const char *text)
+// what: the limit and the problem.
+static char *choice_key(const CzDevice *device, const char *what)
 {
-    return g_strdup_printf("%s, %zu MiB: %s", device->key, device->convs->limit >> 20, text);
+    return g_strdup_printf("%s: %s", device->key, what);
 }
 
 // A choice is a place in the list, and the engine that was there: lists may change.
@@ -95,24 +72,24 @@ static bool recall(const CzDevice *device, const char *key, const ConvCandidate 
     return true;
 }
 
-static bool choose(CzDevice *device, const char *text, const ConvProblem *problem,
+// *choice: -1 if none of them runs.
+static bool choose(CzDevice *device, const char *what, const ConvProblem *problem,
                    const ConvCandidate *candidates, int n, int *choice, GError **error)
 {
+    bool timed = false;
     *choice = 0;
     if (n < 2 || device->options.deterministic)
         return true;
-    char *key = choice_key(device, text);
-    if (recall(device, key, candidates, n, choice)) {
+    char *key = choice_key(device, what);
+    bool done = recall(device, key, candidates, n, choice) ||
+                conv_time(device, problem, candidates, n, choice, &timed, error);
+    if (done && timed && *choice >= 0)
+        g_hash_table_insert(
+            device->convs->news, key,
+            g_strdup_printf("%d %lld", *choice, (long long)candidates[*choice].engine));
+    else
         g_free(key);
-        return true;
-    }
-    if (!conv_time(device, problem, candidates, n, choice, error)) {
-        g_free(key);
-        return false;
-    }
-    g_hash_table_insert(device->convs->news, key,
-                        g_strdup_printf("%d %lld", *choice, (long long)candidates[*choice].engine));
-    return true;
+    return done;
 }
 
 void conv_keep_choices(CzDevice *device)
@@ -124,48 +101,59 @@ void conv_keep_choices(CzDevice *device)
     g_hash_table_remove_all(news);
 }
 
-static bool fill(CzDevice *device, Entry *entry, const char *text, const ConvProblem *problem,
-                 GError **error)
+// What cuDNN says of graphs that it has nothing for.
+static bool is_unsupported(cudnnStatus_t status)
+{
+    return (int)status >= 3000 && (int)status < 4000;
+}
+
+static bool fill(CzDevice *device, Entry *entry, const char *what, const ConvProblem *problem,
+                 size_t workspace_limit, GError **error)
 {
     ConvCandidate candidates[CONV_MAX_CANDIDATES];
-    int n = 0, choice = 0;
+    int n = 0, choice = -1;
     descriptors_init(&entry->graph, device);
     cudnnBackendDescriptor_t graph = conv_graph(&entry->graph, problem);
     descriptor_set(&entry->graph, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1,
                    &device->cudnn);
     descriptor_finalize(&entry->graph, graph);
+    if (is_unsupported(entry->graph.status))
+        return true;
     if (!descriptors_check(&entry->graph, device, "describing a convolution", error) ||
-        !conv_candidates(device, graph, problem, device->convs->limit, candidates, &n, error))
+        !conv_candidates(device, graph, problem, workspace_limit, candidates, &n, error))
         return false;
-    bool done = n == 0 || choose(device, text, problem, candidates, n, &choice, error);
+    bool done = n == 0 || choose(device, what, problem, candidates, n, &choice, error);
     for (int i = 0; i < n; i++)
         if (!done || i != choice)
             descriptors_clear(&candidates[i].descriptors);
-    if (!done || n == 0)
+    if (!done || choice < 0)
         return done;
     entry->chosen = candidates[choice];
     entry->plan.descriptor = entry->chosen.plan;
     entry->plan.workspace_bytes = entry->chosen.workspace_bytes;
+    g_autofree char *text = conv_text(problem);
     snprintf(entry->plan.name, sizeof entry->plan.name, "cudnn %s, engine %d", text,
              (int)entry->chosen.engine);
     return true;
 }
 
-bool conv_find(CzDevice *device, const ConvProblem *problem, const ConvPlan **plan, GError **error)
+bool conv_find(CzDevice *device, const ConvProblem *problem, size_t workspace_limit,
+               const ConvPlan **plan, GError **error)
 {
-    char *text = conv_text(problem);
-    Entry *entry = g_hash_table_lookup(device->convs->entries, text);
+    g_autofree char *text = conv_text(problem);
+    char *key = g_strdup_printf("%zu bytes at most: %s", workspace_limit, text);
+    Entry *entry = g_hash_table_lookup(device->convs->entries, key);
     if (entry) {
-        g_free(text);
+        g_free(key);
     } else {
         entry = g_new0(Entry, 1);
-        if (!fill(device, entry, text, problem, error)) {
+        if (!fill(device, entry, key, problem, workspace_limit, error)) {
             g_prefix_error(error, "%s: ", text);
-            g_free(text);
+            g_free(key);
             entry_free(entry);
             return false;
         }
-        g_hash_table_insert(device->convs->entries, text, entry);
+        g_hash_table_insert(device->convs->entries, key, entry);
     }
     *plan = entry->plan.descriptor ? &entry->plan : NULL;
     return true;
@@ -253,12 +241,12 @@ static CUresult time_one(const Bench *bench, const CzDevice *device, const ConvP
 }
 
 bool conv_time(CzDevice *device, const ConvProblem *problem, const ConvCandidate *candidates, int n,
-               int *fastest, GError **error)
+               int *fastest, bool *timed, GError **error)
 {
     Bench bench;
     size_t workspace = 0;
     float best = G_MAXFLOAT;
-    *fastest = 0;
+    *fastest = -1;
     for (int i = 0; i < n; i++)
         workspace = MAX(workspace, candidates[i].workspace_bytes);
     CUresult result = bench_open(&bench, device, problem, workspace);
@@ -271,9 +259,9 @@ bool conv_time(CzDevice *device, const ConvProblem *problem, const ConvCandidate
         }
     }
     bench_close(&bench, device);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
-        *fastest = 0;
-        return true;
-    }
-    return device_check(device, result, "timing engines", error);
+    *timed = result == CUDA_SUCCESS;
+    if (result != CUDA_ERROR_OUT_OF_MEMORY)
+        return device_check(device, result, "timing engines", error);
+    *fastest = 0;
+    return true;
 }

@@ -38,14 +38,15 @@ typedef struct {
 
 typedef struct ConvPlans ConvPlans; // all that a device has made so far
 
-ConvPlans *conv_plans_new(CzDevice *device);
+// What most engines want at all (0 to 54 MiB for 4x64x128x128), with room for larger pictures.
+#define CONV_WORKSPACE_LIMIT ((size_t)256 << 20)
+
+ConvPlans *conv_plans_new(void);
 void conv_plans_free(ConvPlans *plans); // accepts NULL
-// *plan: NULL if cuDNN has no such engine; lives as long as the device, or until the limit is
-// lowered. May take long where engines are timed. FALSE: CZ_ERROR_BACKEND, CZ_ERROR_MEMORY.
-bool conv_find(CzDevice *device, const ConvProblem *problem, const ConvPlan **plan, GError **error);
-// Less workspace for all plans from here on: FALSE if there is no less. Plans that need more are
-// forgotten.
-bool conv_lower_limit(CzDevice *device);
+// *plan: NULL if cuDNN has no such engine within the limit; lives as long as the device. May take
+// long where engines are timed. FALSE: CZ_ERROR_BACKEND, CZ_ERROR_MEMORY.
+bool conv_find(CzDevice *device, const ConvProblem *problem, size_t workspace_limit,
+               const ConvPlan **plan, GError **error);
 // Writes what was found out about engines to the user's cache folder, if there is news.
 void conv_keep_choices(CzDevice *device);
 

@@ -57,7 +57,24 @@ typedef struct {
     size_t workspace_limit;
     ConvCandidate *candidates;
     int n;
+    Descriptors failed; // the first that failed otherwise than by not being there
 } Search;
+
+// Not for this graph, this GPU, or these types: nothing is wrong. (Arguments that an engine does
+// not like count in, as cuDNN is not strict about which of the two it says.)
+static bool is_refusal(cudnnStatus_t status)
+{
+    return (int)status >= 2000 && (int)status < 4000;
+}
+
+static void note_failure(Search *search, const Descriptors *all)
+{
+    if (all->status == CUDNN_STATUS_SUCCESS || is_refusal(all->status) ||
+        search->failed.status != CUDNN_STATUS_SUCCESS)
+        return;
+    search->failed.status = all->status;
+    g_strlcpy(search->failed.words, all->words, sizeof search->failed.words);
+}
 
 static bool is_known(const Search *search, int64_t engine, size_t workspace_bytes)
 {
@@ -70,8 +87,7 @@ static bool is_known(const Search *search, int64_t engine, size_t workspace_byte
     return false;
 }
 
-// What an engine is refused for, or cannot do: FALSE only if memory is out.
-static bool consider(Search *search, cudnnBackendDescriptor_t config, bool fallback)
+static void consider(Search *search, cudnnBackendDescriptor_t config, bool fallback)
 {
     ConvCandidate found = {0};
     Descriptors *all = &found.descriptors;
@@ -101,16 +117,15 @@ static bool consider(Search *search, cudnnBackendDescriptor_t config, bool fallb
                found.workspace_bytes <= search->workspace_limit &&
                !(fallback && is_known(search, found.engine, found.workspace_bytes));
     }
-    bool memory = is_out_of_memory(all->status);
+    note_failure(search, all);
     if (good)
         search->candidates[search->n++] = found;
     else
         descriptors_clear(all);
-    return !memory;
 }
 
 // Asks the heuristics in one mode. A mode that knows nothing of the graph adds nothing.
-static cudnnStatus_t ask(Search *search, cudnnBackendDescriptor_t graph, int mode)
+static void ask(Search *search, cudnnBackendDescriptor_t graph, int mode)
 {
     g_auto(Descriptors) all = {0};
     cudnnBackendDescriptor_t configs[MAX_CONFIGS];
@@ -128,12 +143,10 @@ static cudnnStatus_t ask(Search *search, cudnnBackendDescriptor_t graph, int mod
     if (n > 0)
         descriptor_get(&all, made, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n,
                        &n, configs);
-    if (all.status != CUDNN_STATUS_SUCCESS)
-        return all.status;
-    for (int64_t i = 0; i < n && search->n < CONV_MAX_CANDIDATES; i++)
-        if (!consider(search, configs[i], mode == CUDNN_HEUR_MODE_FALLBACK))
-            return CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED;
-    return CUDNN_STATUS_SUCCESS;
+    note_failure(search, &all);
+    for (int64_t i = 0; all.status == CUDNN_STATUS_SUCCESS && i < n; i++)
+        if (search->n < CONV_MAX_CANDIDATES)
+            consider(search, configs[i], mode == CUDNN_HEUR_MODE_FALLBACK);
 }
 
 bool conv_candidates(const CzDevice *device, cudnnBackendDescriptor_t graph,
@@ -144,14 +157,17 @@ bool conv_candidates(const CzDevice *device, cudnnBackendDescriptor_t graph,
                      .refused = refused_by(device, problem->dtype),
                      .workspace_limit = workspace_limit,
                      .candidates = candidates};
-    cudnnStatus_t status = ask(&search, graph, CUDNN_HEUR_MODE_A);
+    ask(&search, graph, CUDNN_HEUR_MODE_A);
     // The second list has what always works: it matters where the first leaves little.
-    if (!is_out_of_memory(status) && search.n < CONV_MAX_CANDIDATES)
-        status = ask(&search, graph, CUDNN_HEUR_MODE_FALLBACK);
+    if (search.n < CONV_MAX_CANDIDATES)
+        ask(&search, graph, CUDNN_HEUR_MODE_FALLBACK);
     *n = search.n;
-    if (!is_out_of_memory(status))
+    cudnnStatus_t status = search.failed.status;
+    bool fatal = status != CUDNN_STATUS_SUCCESS &&
+                 (is_out_of_memory(status) || device->options.deterministic || *n == 0);
+    if (!fatal)
         return true;
     while (*n > 0)
         descriptors_clear(&candidates[--*n].descriptors);
-    return descriptor_check(device, status, "looking for an engine", error);
+    return descriptors_check(&search.failed, device, "looking for an engine", error);
 }

@@ -21,13 +21,15 @@ char *conv_text(const ConvProblem *problem);
 // The problem as cuDNN's graph of operations; NULL where a call failed.
 cudnnBackendDescriptor_t conv_graph(Descriptors *all, const ConvProblem *problem);
 
-// Fills candidates in the library's order, at most CONV_MAX_CANDIDATES; *n may be 0. FALSE:
-// CZ_ERROR_MEMORY, CZ_ERROR_BACKEND; there are none then.
+// Fills candidates in the library's order, at most CONV_MAX_CANDIDATES; *n may be 0. An engine that
+// fails otherwise than by not existing is passed over, but not where the choice has to repeat
+// itself, nor where nothing else is left. FALSE: CZ_ERROR_MEMORY, CZ_ERROR_BACKEND; there are none
+// then.
 bool conv_candidates(const CzDevice *device, cudnnBackendDescriptor_t graph,
                      const ConvProblem *problem, size_t workspace_limit, ConvCandidate *candidates,
                      int *n, GError **error);
 
-// The index of the fastest candidate; 0 where none can be timed for lack of memory. FALSE only
-// with CZ_ERROR_BACKEND: the device is lost.
+// The index of the fastest candidate: -1 if none runs. *timed: FALSE where memory was out, and it
+// is the first. FALSE only with CZ_ERROR_BACKEND: the device is lost.
 bool conv_time(CzDevice *device, const ConvProblem *problem, const ConvCandidate *candidates, int n,
-               int *fastest, GError **error);
+               int *fastest, bool *timed, GError **error);

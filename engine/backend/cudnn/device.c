@@ -31,7 +31,7 @@ bool device_enter(const CzDevice *device, GError **error)
 typedef struct {
     CUdevice device;
     char name[96];
-    int sm;
+    int sm, n_sms;
     size_t n_bytes;
 } Model;
 
@@ -51,6 +51,9 @@ static bool read_model(const CzHost *host, const Libs *libs, int ordinal, Model 
     if (result == CUDA_SUCCESS)
         result = cuda->cuDeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
                                             model->device);
+    if (result == CUDA_SUCCESS)
+        result = cuda->cuDeviceGetAttribute(&model->n_sms, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+                                            model->device);
     model->name[sizeof model->name - 1] = '\0';
     model->sm = 10 * major + minor;
     if (!libs_check_cuda(host, libs, result, "asking the GPU what it is", error))
@@ -61,6 +64,28 @@ static bool read_model(const CzHost *host, const Libs *libs, int ordinal, Model 
                 "%s: compute capability %d.%d is too old, %d.%d or later is needed", model->name,
                 major, minor, LEAST_SM / 10, LEAST_SM % 10);
     return false;
+}
+
+// The kernels compiled when the module was built, for the newest GPU that is not newer than this
+// one, if there are some for its major version.
+static const CudnnCubin *find_cubin(int sm)
+{
+    const CudnnCubin *best = NULL;
+    for (const CudnnCubin *cubin = cudnn_cubins; cubin->image; cubin++)
+        if (cubin->sm / 10 == sm / 10 && cubin->sm <= sm)
+            best = cubin;
+    return best;
+}
+
+// All that the last bit of a result hangs on: the GPU and how many parts it has, the driver's
+// release (it compiles kernels, unless they are compiled already), cuDNN, our kernels.
+static void describe_bits(const Libs *libs, const Model *model, char *text, size_t size)
+{
+    const CudnnCubin *cubin = find_cubin(model->sm);
+    g_autofree char *cudnn = libs_version(libs), *driver = libs_driver(libs);
+    g_autofree char *code = cubin ? g_strdup_printf("sm_%d", cubin->sm) : g_strdup("PTX");
+    snprintf(text, size, "%s, %d SMs, %s, cuDNN %s, kernels %08x %s", model->name, model->n_sms,
+             driver, cudnn, g_str_hash(cudnn_kernels_ptx), code);
 }
 
 bool device_describe(const CzHost *host, const Libs *libs, int ordinal, CzDeviceInfo *info,
@@ -74,8 +99,7 @@ bool device_describe(const CzHost *host, const Libs *libs, int ordinal, CzDevice
     g_autofree char *cudnn = libs_version(libs);
     snprintf(info->name, sizeof info->name, "%s, %zu MiB, cuDNN %s", model.name,
              model.n_bytes >> 20, cudnn);
-    snprintf(info->same_bits, sizeof info->same_bits, "%s, driver %d, cuDNN %s", model.name,
-             libs->driver_version, cudnn);
+    describe_bits(libs, &model, info->same_bits, sizeof info->same_bits);
     return true;
 }
 
@@ -112,16 +136,11 @@ static bool open_staging(CzDevice *device, GError **error)
     return device_check(device, result, "memory for copies", error);
 }
 
-// The kernels compiled for the newest GPU that is not newer than this one, if there are some for its
-// major version and the driver takes them.
 static bool open_cubin(CzDevice *device)
 {
-    const CudnnCubin *best = NULL;
-    for (const CudnnCubin *cubin = cudnn_cubins; cubin->image; cubin++)
-        if (cubin->sm / 10 == device->sm / 10 && cubin->sm <= device->sm)
-            best = cubin;
-    return best && device->libs->cuda.cuModuleLoadDataEx(&device->module, best->image, 0, NULL,
-                                                         NULL) == CUDA_SUCCESS;
+    const CudnnCubin *cubin = find_cubin(device->sm);
+    return cubin && device->libs->cuda.cuModuleLoadDataEx(&device->module, cubin->image, 0, NULL,
+                                                          NULL) == CUDA_SUCCESS;
 }
 
 // Else the driver compiles them for this GPU, and keeps them in its own cache.
@@ -154,8 +173,8 @@ static bool open_cudnn(CzDevice *device, GError **error)
 static char *choices_key(const CzDevice *device, const Model *model)
 {
     g_autofree char *cudnn = libs_version(device->libs);
-    return g_strdup_printf("%s, sm_%d, driver %d, cuDNN %s, %s", model->name, model->sm,
-                           device->libs->driver_version, cudnn,
+    return g_strdup_printf("%s, sm_%d, %d SMs, driver %d, cuDNN %s, %s", model->name, model->sm,
+                           model->n_sms, device->libs->driver_version, cudnn,
                            device->options.tf32 ? "TF32" : "exact");
 }
 
@@ -173,7 +192,7 @@ bool device_open(const CzHost *host, const Libs *libs, int ordinal, const CzDevi
     device->sm = model.sm;
     device->key = choices_key(device, &model);
     snprintf(device->id, sizeof device->id, "cuda:%d", ordinal);
-    device->convs = conv_plans_new(device);
+    device->convs = conv_plans_new();
     if (open_context(device, error) && open_staging(device, error) && open_kernels(device, error) &&
         open_cudnn(device, error)) {
         *out = device;
@@ -232,9 +251,8 @@ void device_join(CzDevice *device, const CzRanks *ranks)
                                              CU_DEVICE_ATTRIBUTE_PCI_BUS_ID,
                                              CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID};
     int place[G_N_ELEMENTS(attributes)] = {0};
-    if (device->joined)
+    if (device->sums || !device_enter(device, NULL))
         return;
-    device->joined = true;
     // Where the driver does not tell, all GPUs seem to be one, and NCCL is not used.
     for (size_t i = 0; i < G_N_ELEMENTS(attributes); i++)
         cuda->cuDeviceGetAttribute(&place[i], attributes[i], device->device);

@@ -44,9 +44,8 @@ struct CzDevice {
     CUfunction functions[N_KERNELS]; // NULL until they are asked for
     Staging staging;
     ConvPlans *convs;
-    bool joined; // the ranks that train together have been asked for NCCL
-    Nccl *nccl;  // NULL: sums over ranks are the host's
-    char *sums;  // who makes them, as steps are named
+    Nccl *nccl; // NULL: sums over ranks are the host's
+    char *sums; // who makes them, as steps are named; NULL before device_join()
 };
 
 struct CzBuffer {
@@ -69,7 +68,7 @@ bool device_enter(const CzDevice *device, GError **error);
 // FALSE with CZ_ERROR_MEMORY if the device has no memory left, else with CZ_ERROR_BACKEND.
 bool device_check(const CzDevice *device, CUresult result, const char *action, GError **error);
 
-// Whether sums over these ranks go by NCCL is found out once, by all of them together.
+// Whether sums over these ranks go by NCCL is found out by all of them together, in the same place.
 void device_join(CzDevice *device, const CzRanks *ranks);
 
 bool device_alloc(CzDevice *device, size_t n_bytes, CzBuffer **buffer, GError **error);

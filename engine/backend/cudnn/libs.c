@@ -439,6 +439,12 @@ static char *real_path(const char *path)
     return copy;
 }
 
+char *libs_driver(const Libs *libs)
+{
+    g_autofree char *path = real_path(libs->driver_path);
+    return g_path_get_basename(path);
+}
+
 char *libs_key(const Libs *libs)
 {
     g_autofree char *driver = real_path(libs->driver_path);

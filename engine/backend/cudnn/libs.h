@@ -53,6 +53,8 @@ typedef struct {
 bool libs_open_other(const char *soname, const LibsSymbol *symbols, size_t n_symbols, void *table,
                      char **path, char **why);
 
+// The driver's file, which names its release: "libcuda.so.550.54.14"; the caller frees.
+char *libs_driver(const Libs *libs);
 char *libs_version(const Libs *libs); // of cuDNN, "9.19.0"; the caller frees
 // "cuDNN 9.19.0 at /usr/lib/x86_64-linux-gnu/libcudnn.so.9"; the caller frees.
 char *libs_describe(const Libs *libs);

@@ -103,7 +103,6 @@ static void emit_sum_over_ranks(Emit *emit)
     const CzNode *node = emit->node;
     uint64_t src = emit_address(emit, node->src[0]), dst = emit_address(emit, node->id);
     size_t n = cz_shape_count(node->shape);
-    device_join(emit->program->device, node->params.ranks);
     if (src != dst) {
         g_autoptr(GArray) launches = g_array_new(FALSE, FALSE, sizeof(Launch));
         launch_append_cast(launches, dst, CZ_F32, src, CZ_F32, n);
@@ -174,16 +173,18 @@ static bool emit_with_memory(CzProgram *program, GError **error)
                     program->packed ? program->packed->address : 0, error);
 }
 
-// Memory that is out is tried again with engines that need less of it.
+// Memory that is out is tried again with engines that need less of it. Not where runs have to
+// repeat themselves: other engines give other bits.
 static bool emit_and_shrink(CzProgram *program, GError **error)
 {
-    const CzHost *host = program->device->host;
-    for (;;) {
+    const CzDevice *device = program->device;
+    size_t *limit = &program->workspace_limit;
+    for (*limit = CONV_WORKSPACE_LIMIT;; *limit = *limit > ((size_t)1 << 20) ? *limit / 8 : 0) {
         GError *cause = NULL;
         if (emit_with_memory(program, &cause))
             return true;
-        bool memory = g_error_matches(cause, host->error_domain, CZ_ERROR_MEMORY);
-        if (!memory || !conv_lower_limit(program->device)) {
+        bool memory = g_error_matches(cause, device->host->error_domain, CZ_ERROR_MEMORY);
+        if (!memory || *limit == 0 || device->options.deterministic) {
             g_propagate_error(error, cause);
             return false;
         }
@@ -224,13 +225,14 @@ static bool make_events(CzProgram *program, GError **error)
 
 // ---- a program ----------------------------------------------------------------------------------
 
-// Between sums over ranks, where the host has to make those.
+// Between sums over ranks, which are not recorded: the host makes them, or NCCL, whose graphs of
+// several ranks would have to be started by all or none.
 static void cut_into_parts(CzProgram *program)
 {
     Range part = {.first = program->n_once};
     for (guint i = program->n_once; i < program->actions->len; i++) {
         const Action *action = &g_array_index(program->actions, Action, i);
-        if (action->kind != ACTION_SUM_RANKS || program->device->nccl)
+        if (action->kind != ACTION_SUM_RANKS)
             continue;
         part.end = i;
         g_array_append_val(program->parts, part);
@@ -293,7 +295,7 @@ const char *cudnn_step_kernel(const CzProgram *program, size_t step, double *tim
         if (action->kind == ACTION_CONV)
             return action->conv.plan->name;
         if (action->kind == ACTION_SUM_RANKS)
-            return program->device->sums;
+            return program->device->sums ? program->device->sums : "sum over ranks by the host";
     }
     if (is_dense_conv(program->plan->nodes[program->plan->steps[step]]))
         return "no engine: own kernels";

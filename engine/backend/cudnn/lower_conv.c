@@ -35,6 +35,13 @@ static ConvProblem problem_of(ConvKind kind, CzDtype dtype, const CzConvParams *
                          .pad_right = conv->pad_right};
 }
 
+static bool find(const Emit *emit, const ConvProblem *problem, const ConvPlan **plan,
+                 GError **error)
+{
+    const CzProgram *program = emit->program;
+    return conv_find(program->device, problem, program->workspace_limit, plan, error);
+}
+
 static void emit_plan(Emit *emit, const ConvProblem *problem, const ConvPlan *plan,
                       ConvMemory memory)
 {
@@ -111,7 +118,7 @@ static bool forward(Emit *emit, GError **error)
         if (!is_possible(emit, way))
             continue;
         const ConvProblem problem = forward_problem(emit, way);
-        if (!conv_find(emit->program->device, &problem, &plan, error))
+        if (!find(emit, &problem, &plan, error))
             return false;
         if (plan) {
             emit_forward(emit, way, &problem, plan);
@@ -130,7 +137,7 @@ static bool grad_src(Emit *emit, GError **error)
     const ConvPlan *plan = NULL;
     const ConvProblem problem = problem_of(CONV_GRAD_SRC, node->dtype, &node->params.conv,
                                            node->shape, src_node(emit, 1)->shape, d_dst->shape);
-    if (!conv_find(emit->program->device, &problem, &plan, error))
+    if (!find(emit, &problem, &plan, error))
         return false;
     if (!plan) {
         emit_own(emit);
@@ -150,7 +157,7 @@ static bool grad_filter(Emit *emit, GError **error)
     const ConvPlan *plan = NULL;
     const ConvProblem problem = problem_of(CONV_GRAD_FILTER, src->dtype, &node->params.conv,
                                            src->shape, node->shape, d_dst->shape);
-    if (!conv_find(emit->program->device, &problem, &plan, error))
+    if (!find(emit, &problem, &plan, error))
         return false;
     if (!plan) {
         emit_own(emit);

@@ -46,11 +46,12 @@ typedef struct {
 struct CzProgram {
     CzDevice *device;
     const CzPlanView *plan;
-    GArray *actions; // Action
-    guint n_once;    // the first of them, which are due once in a program's life
-    Range *steps;    // by step
-    GArray *parts;   // Range: between sums over ranks by the host
-    GArray *packs;   // Pack
+    GArray *actions;        // Action
+    guint n_once;           // the first of them, which are due once in a program's life
+    Range *steps;           // by step
+    GArray *parts;          // Range: between sums over ranks
+    GArray *packs;          // Pack
+    size_t workspace_limit; // of convolutions
     size_t scratch_bytes, pack_bytes;
     CzBuffer *scratch, *packed;
     float *host_sums; // pinned: what ranks sum; NULL where NCCL does

@@ -111,6 +111,7 @@ static const CzBackend backend = {
     .run = cudnn_run,
     .step_kernel = cudnn_step_kernel,
     .discard = cudnn_discard,
+    .join = device_join,
     .in_place = cudnn_in_place,
     .details = details,
 };

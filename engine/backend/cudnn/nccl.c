@@ -122,7 +122,9 @@ static void load(Nccl *nccl, Answer *own)
 {
     g_autofree char *path = NULL, *why = NULL;
     int version = 0;
-    if (!libs_open_other(NCCL_SONAME, symbols, G_N_ELEMENTS(symbols), &nccl->api, &path, &why))
+    if (g_strcmp0(g_getenv("COLORIZE_NCCL"), "0") == 0)
+        g_strlcpy(own->why, "COLORIZE_NCCL is 0", sizeof own->why);
+    else if (!libs_open_other(NCCL_SONAME, symbols, G_N_ELEMENTS(symbols), &nccl->api, &path, &why))
         g_snprintf(own->why, sizeof own->why, "no usable NCCL (%s)", why);
     else if (nccl->api.ncclGetVersion(&version) != ncclSuccess || version < NCCL_VERSION_NEEDED)
         g_snprintf(own->why, sizeof own->why, "%s: NCCL %d is too old, 2.9 or later is needed",

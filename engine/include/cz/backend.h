@@ -12,7 +12,7 @@
 
 G_BEGIN_DECLS
 
-#define CZ_BACKEND_ABI 3
+#define CZ_BACKEND_ABI 4
 
 typedef struct CzDevice CzDevice;   // backend's own
 typedef struct CzBuffer CzBuffer;   // backend's own
@@ -40,7 +40,7 @@ typedef struct {
     bool f16;        // F16 is, and is supported at all
     // Two devices with the same text here give the same bits from the same plan, if they were opened
     // as deterministic; "": they do so however opened, and other devices are not asked about.
-    char same_bits[128];
+    char same_bits[192];
 } CzDeviceInfo;
 
 // How a device is opened; all zero is the default. CPU backends are deterministic and exact anyway.
@@ -87,6 +87,9 @@ typedef struct {
     // for benches and dumps; the time of a plan that is not timed may be 0. NULL if not kept.
     const char *(*step_kernel)(const CzProgram *program, size_t step, double *time_us);
     void (*discard)(CzProgram *program);
+    // This device sums with those of other ranks from here on. All ranks call it at the same place
+    // of their order of sums and shares, of which it may make some. NULL: nothing to prepare.
+    void (*join)(CzDevice *device, const CzRanks *ranks);
     // Whether the node's dst may lie in the memory of its src-th source, where the op allows it. NULL:
     // always.
     bool (*in_place)(const CzNode *node, int32_t src);

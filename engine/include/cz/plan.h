@@ -32,7 +32,8 @@ void cz_device_close(CzEngineDevice *device); // accepts NULL; stores and plans 
 const CzDeviceInfo *cz_device_info(const CzEngineDevice *device);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzEngineDevice, cz_device_close)
 // The ranks that train on this device and on others (cz_graph_set_ranks); NULL: it is alone. Kept
-// here for those who build graphs for the device; borrowed.
+// here for those who build graphs for the device; borrowed. All ranks must call it at the same place
+// of their order of sums: devices may have to find each other.
 void cz_device_set_ranks(CzEngineDevice *device, const CzRanks *ranks);
 const CzRanks *cz_device_ranks(const CzEngineDevice *device);
 
