@@ -4,8 +4,11 @@
 #include <math.h>
 #include <string.h>
 
+#include <glib/gstdio.h>
+
 #include <cz/colorizer.h>
 #include <cz/error.h>
+#include <cz/model.h>
 
 #include "double.h"
 
@@ -135,6 +138,48 @@ static void memory_that_is_out_is_left(void)
     begin_again();
 }
 
+// The bundled weights with one layer a million times as large: F16 overflows behind it, F32 does
+// not.
+static char *write_loud_weights(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *bundled = cz_weights_bundled(&error);
+    g_autoptr(CzModelFile) file = cz_model_file_open(bundled, &error);
+    g_autoptr(CzModelWriter) writer = cz_model_writer_new();
+    g_assert_no_error(error);
+    for (size_t i = 0; i < cz_model_file_n_tensors(file); i++) {
+        const CzTensor *tensor = cz_model_file_tensor(file, i);
+        g_autofree float *data = g_new(float, tensor->n_elements);
+        cz_tensor_to_f32(tensor, data);
+        if (g_str_equal(tensor->name, "up.3.second.weight"))
+            for (size_t k = 0; k < tensor->n_elements; k++)
+                data[k] *= 1e6f;
+        g_assert_true(cz_model_writer_add(writer, tensor->name, tensor->rank, tensor->dims, data,
+                                          CZ_F32, &error));
+    }
+    for (const char *const *key = cz_model_file_meta_keys(file); *key; key++)
+        cz_model_writer_meta(writer, *key, cz_model_file_meta(file, *key));
+    char *path = g_build_filename(g_get_user_cache_dir(), "loud.safetensors", NULL);
+    g_assert_true(cz_model_writer_commit(writer, path, &error));
+    g_assert_no_error(error);
+    return path;
+}
+
+static void numbers_that_f16_does_not_hold_are_computed_in_f32(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *weights = write_loud_weights();
+    const CzColorizerOptions options = {.weights = weights, .device = "cuda", .precision = CZ_F16};
+    g_autoptr(CzColorizer) colorizer = cz_colorizer_new(&options, &error);
+    g_assert_no_error(error);
+    g_autoptr(CzChroma) chroma = predict(colorizer);
+    g_autofree char *notice = cz_colorizer_notice(colorizer);
+    g_assert_nonnull(chroma);
+    g_assert_true(notice && strstr(notice, "F32 instead of F16"));
+    g_assert_cmpstr(cz_colorizer_device(colorizer)->id, ==, "cuda:0");
+    g_unlink(weights);
+}
+
 typedef struct {
     bool struck, left;
 } Fault;
@@ -186,6 +231,7 @@ int main(int argc, char **argv)
     CASE(the_bundled_weights_agree);
     CASE(a_lost_device_is_left);
     CASE(memory_that_is_out_is_left);
+    CASE(numbers_that_f16_does_not_hold_are_computed_in_f32);
     CASE(calls_may_fail_in_the_midst);
     int status = g_test_run();
     cz_chroma_free(right_chroma);
