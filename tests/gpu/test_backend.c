@@ -333,7 +333,7 @@ static void less_memory_means_less_workspace_then_an_error(void)
     g_assert_cmpuint(double_memory_used(), ==, before);
     bool fits = true, small = false;
     size_t least = 0;
-    for (size_t limit = peak; fits && limit > 4096; limit -= limit / 64) {
+    for (size_t limit = peak; fits && limit > 8192; limit -= 8192) {
         double_set_memory(limit);
         fits = run_on("cuda:0", NULL, &work, &found, &error);
         small = small || (fits && limit < peak);
