@@ -29,8 +29,12 @@ static FirstUseAnswer try_start(void *user, GError **error)
     if (g_strcmp0(how, "kill") == 0)
         raise(SIGKILL);
     if (g_strcmp0(how, "fail") == 0) {
-        g_set_error(error, CZ_ERROR, CZ_ERROR_BACKEND, "a convolution is wrong");
+        g_set_error(error, CZ_ERROR, CZ_ERROR_BACKEND, "somebody else holds the GPU");
         return FIRST_USE_FAILS;
+    }
+    if (g_strcmp0(how, "wrong") == 0) {
+        g_set_error(error, CZ_ERROR, CZ_ERROR_BACKEND, "a convolution is wrong");
+        return FIRST_USE_WRONG;
     }
     bool started = libs_start(&host, user, &n_devices, error);
     return started ? FIRST_USE_WORKS : FIRST_USE_UNDECIDED;

@@ -4,8 +4,8 @@
 // What is open stays open in a process, so each case asks a process of its own: the test starts
 // itself anew with "child", which opens and starts the libraries and prints what comes of it.
 //
-// Environment of the child: TEST_PROBE, "fail" or "kill": what the first use does instead of
-// starting the driver; TEST_LIMIT_MS: its time limit; and that of the fakes (fake_cuda.c,
+// Environment of the child: TEST_PROBE, "fail", "wrong" or "kill": what the first use does instead
+// of starting the driver; TEST_LIMIT_MS: its time limit; and that of the fakes (fake_cuda.c,
 // fake_cudnn.c).
 #pragma once
 

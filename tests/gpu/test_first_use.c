@@ -2,6 +2,7 @@
 // First uses in a child process: what of it reaches the parent, and what the next start knows.
 #include "fakes.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static void a_library_that_crashes_on_load_spares_the_process(void)
@@ -53,13 +54,18 @@ static void a_crash_in_the_first_use_spares_the_process(void)
 
 static void a_failed_first_use_is_told_with_its_words(void)
 {
-    g_autoptr(Case) c = case_new("fail-use", "libfake_cudnn.so");
-    const char *words =
-        "error 4: cuDNN 9.19.0 at " CUDNN " failed at its first use: a convolution is wrong";
-    case_set(c, "TEST_PROBE", "fail");
-    EXPECT(c, words);
-    case_set(c, "TEST_PROBE", "no");
-    EXPECT(c, words, " (found at an earlier start");
+    static const char *const hows[][2] = {{"fail", "somebody else holds the GPU"},
+                                          {"wrong", "a convolution is wrong"}};
+    for (size_t i = 0; i < G_N_ELEMENTS(hows); i++) {
+        g_autoptr(Case) c = case_new(hows[i][0], "libfake_cudnn.so");
+        g_autofree char *words =
+            g_strdup_printf("error 4: cuDNN 9.19.0 at " CUDNN " failed at its first use: %s",
+                            c->folder, hows[i][1]);
+        case_set(c, "TEST_PROBE", hows[i][0]);
+        EXPECT(c, words);
+        case_set(c, "TEST_PROBE", "no");
+        EXPECT(c, words, " (found at an earlier start");
+    }
 }
 
 // Out of memory, say: that was not the library's fault.
@@ -84,29 +90,52 @@ static void a_slow_first_use_is_ended(void)
     g_assert_cmpuint(case_count_inits(c), ==, 1);
 }
 
-// Slowness of two days ago, or of tomorrow, is tried again; a crash stays believed.
-static void slowness_is_believed_for_a_day(void)
+// Sets all verdicts of the cache to so many seconds from now.
+static void age(const char *path, int shift_s)
 {
-    g_autoptr(Case) c = case_new("old-slow", "libfake_cudnn.so");
-    g_autofree char *path = case_cache_path(c);
-    case_set(c, "FAKE_CUINIT", "hang");
-    case_set(c, "TEST_LIMIT_MS", "300");
-    EXPECT(c, "gave no answer within");
-    case_set(c, "FAKE_CUINIT", "0");
-    EXPECT(c, "(found at an earlier start");
-    const int shifts_s[] = {-2 * 86400, 86400};
-    for (size_t i = 0; i < G_N_ELEMENTS(shifts_s); i++) {
-        g_autofree char *text = NULL;
-        g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
-        char *word = strstr(text, "\tslow\\t");
-        g_assert_nonnull(word);
-        g_autofree char *aged =
-            g_strdup_printf("%.*s\tslow\\t%" G_GINT64_FORMAT "\\tit was slow\n", (int)(word - text),
-                            text, g_get_real_time() / G_USEC_PER_SEC + shifts_s[i]);
-        g_assert_true(g_file_set_contents(path, aged, -1, NULL));
-        EXPECT(c, "started with 1\n");
-        g_assert_true(g_file_set_contents(path, text, -1, NULL));
-    }
+    g_autofree char *text = NULL, *to = NULL, *aged = NULL;
+    g_autoptr(GRegex) time = g_regex_new("(\t[a-z]+\\\\t)[0-9]+", 0, 0, NULL);
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    to = g_strdup_printf("\\g<1>%" G_GINT64_FORMAT, g_get_real_time() / G_USEC_PER_SEC + shift_s);
+    aged = g_regex_replace(time, text, -1, 0, to, 0, NULL);
+    g_assert_true(aged && g_file_set_contents(path, aged, -1, NULL));
+}
+
+// A first use that does not work: what makes it so, and what takes that away.
+static const struct {
+    const char *name, *variable, *bad, *good, *words;
+    bool for_good;
+} failures[] = {
+    {"ages-slow", "FAKE_CUINIT", "hang", "0", "gave no answer within", false},
+    {"ages-exit", "FAKE_CUINIT", "exit", "0", "ended the process (exit status 3)", false},
+    {"ages-fail", "TEST_PROBE", "fail", "no", "somebody else holds the GPU", false},
+    {"ages-load", "FAKE_CUDNN_LOAD", "exit", "no", "ended the process (exit status 3)", false},
+    {"ages-wrong", "TEST_PROBE", "wrong", "no", "a convolution is wrong", true},
+    {"ages-crash", "FAKE_CUINIT", "crash", "0", "ended the process (signal 6", true},
+    {"ages-crash-load", "FAKE_CUDNN_LOAD", "crash", "no", "ended the process (signal 11", true},
+};
+
+// A failure of two days ago, or of tomorrow, is tried again; a crash stays believed.
+static void failures_but_crashes_and_wrong_numbers_are_believed_for_a_day(void)
+{
+    const int shifts_s[] = {-3600, -2 * 86400, 86400};
+    for (size_t i = 0; i < G_N_ELEMENTS(failures); i++)
+        for (size_t n = 0; n < G_N_ELEMENTS(shifts_s); n++) {
+            g_autofree char *name = g_strdup_printf("%s-%d", failures[i].name, (int)n);
+            g_autoptr(Case) c = case_new(name, "libfake_cudnn.so");
+            g_autofree char *path = case_cache_path(c);
+            bool hangs = g_str_equal(failures[i].bad, "hang");
+            case_set(c, "TEST_LIMIT_MS", hangs ? "300" : "0");
+            case_set(c, failures[i].variable, failures[i].bad);
+            EXPECT(c, failures[i].words);
+            case_set(c, failures[i].variable, failures[i].good);
+            case_set(c, "TEST_LIMIT_MS", "0");
+            age(path, shifts_s[n]);
+            if (failures[i].for_good || n == 0)
+                EXPECT(c, failures[i].words, "(found at an earlier start");
+            else
+                EXPECT(c, "started with 1\n");
+        }
 }
 
 // Two calls of cuInit() at the first start, one in the child; one at each later start.
@@ -181,7 +210,7 @@ static void add(void)
     ADD(a_failed_first_use_is_told_with_its_words);
     ADD(a_child_that_was_killed_is_no_verdict);
     ADD(a_slow_first_use_is_ended);
-    ADD(slowness_is_believed_for_a_day);
+    ADD(failures_but_crashes_and_wrong_numbers_are_believed_for_a_day);
     ADD(a_verdict_is_used_at_the_next_start);
     ADD(a_damaged_cache_is_ignored_and_replaced);
     ADD(a_cache_that_cannot_be_written_costs_time_alone);

@@ -150,22 +150,22 @@ static Verdict judge(const FirstUse *use, const End *end, char **sentence)
         return VERDICT_WORKS;
     if (answer == FIRST_USE_UNDECIDED)
         return VERDICT_NONE;
-    if (answer == FIRST_USE_FAILS) {
+    if (answer == FIRST_USE_WRONG || answer == FIRST_USE_FAILS) {
         g_autofree char *words = g_utf8_make_valid(end->said->str + 1, -1);
         *sentence = g_strdup_printf("%s failed at its first use: %s", use->what,
                                     *words ? words : "no reason given");
-        return VERDICT_FAILS;
+        return answer == FIRST_USE_WRONG ? VERDICT_BROKEN : VERDICT_FAILS;
     }
     if (end->late) {
         double limit_s = (use->limit_ms > 0 ? use->limit_ms : LIMIT_MS) / 1000.0;
         *sentence = g_strdup_printf("%s gave no answer within %g s; not used", use->what, limit_s);
-        return VERDICT_SLOW;
+        return VERDICT_FAILS;
     }
     if (end->known && WIFSIGNALED(end->status)) {
         int number = WTERMSIG(end->status);
         *sentence = g_strdup_printf("%s ended the process (signal %d, %s); not used", use->what,
                                     number, g_strsignal(number));
-        return is_crash(number) ? VERDICT_FAILS : VERDICT_NONE;
+        return is_crash(number) ? VERDICT_BROKEN : VERDICT_NONE;
     }
     if (end->known) {
         *sentence = g_strdup_printf("%s ended the process (exit status %d); not used", use->what,

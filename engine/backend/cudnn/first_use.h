@@ -25,7 +25,8 @@
 
 typedef enum {
     FIRST_USE_WORKS,     // kept
-    FIRST_USE_FAILS,     // kept, with the error's words
+    FIRST_USE_WRONG,     // kept, with the error's words: it answers, but not what is right
+    FIRST_USE_FAILS,     // kept for a day, with the error's words
     FIRST_USE_UNDECIDED, // nothing to try here (no device): no verdict, and tried again next time
 } FirstUseAnswer;
 
@@ -40,7 +41,9 @@ typedef struct {
 // FALSE with CZ_ERROR_BACKEND if the use failed, ended its process, or took too long, now or as the
 // cache knows. TRUE also where no child can be started, and where the probe had nothing to decide.
 //
-// Death by a signal that others send (interrupt, termination, out of memory) is no verdict on the
-// library: FALSE, and tried again next time. Too long is a verdict for a day, as the machine may
-// have been busy. COLORIZE_CUDA_FORGET=1: what the cache knows is ignored, and replaced.
+// Only a crash and wrong answers are believed for good. All other failures are for a day, as what
+// they come from may pass: a GPU that somebody else holds, a machine that is busy. Death by a
+// signal that others send (interrupt, termination, out of memory) is no verdict on the library:
+// FALSE, and tried again next time. COLORIZE_CUDA_FORGET=1: what the cache knows is ignored, and
+// replaced.
 bool first_use_ok(const CzHost *host, const FirstUse *use, GError **error);

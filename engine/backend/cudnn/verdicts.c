@@ -8,14 +8,17 @@
 
 #include "cache.h"
 
-enum { SLOW_SECONDS = 24 * 60 * 60 };
+enum { DAY_SECONDS = 24 * 60 * 60 };
 
 static const CacheFile verdicts_file = {"cuda-verdicts", "colorize cuda verdicts 2", 64};
 
-static const char *const words[] = {
-    [VERDICT_WORKS] = "works",
-    [VERDICT_FAILS] = "fails",
-    [VERDICT_SLOW] = "slow",
+static const struct {
+    const char *word;
+    bool expires; // after a day
+} words[] = {
+    [VERDICT_WORKS] = {"works", false},
+    [VERDICT_BROKEN] = {"broken", false},
+    [VERDICT_FAILS] = {"fails", true},
 };
 
 static Verdict parse(const char *value, char **sentence)
@@ -25,12 +28,10 @@ static Verdict parse(const char *value, char **sentence)
     if (g_strv_length(fields) != 3 ||
         !g_ascii_string_to_signed(fields[1], 10, 0, G_MAXINT64, &seconds, NULL))
         return VERDICT_NONE;
-    // A clock that was set back must not keep a verdict of slowness alive.
-    if (g_str_equal(fields[0], words[VERDICT_SLOW]) &&
-        (seconds > now || now - seconds > SLOW_SECONDS))
-        return VERDICT_NONE;
-    for (Verdict verdict = VERDICT_WORKS; verdict <= VERDICT_SLOW; verdict++)
-        if (g_str_equal(fields[0], words[verdict])) {
+    // A clock that was set back must not keep a verdict alive.
+    bool fresh = seconds <= now && now - seconds <= DAY_SECONDS;
+    for (Verdict verdict = VERDICT_WORKS; verdict < G_N_ELEMENTS(words); verdict++)
+        if (g_str_equal(fields[0], words[verdict].word) && (fresh || !words[verdict].expires)) {
             *sentence = g_strdup(fields[2]);
             return verdict;
         }
@@ -49,7 +50,7 @@ void verdict_keep(const char *key, Verdict verdict, const char *sentence)
     g_autoptr(GHashTable) values = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
     gint64 seconds = g_get_real_time() / G_USEC_PER_SEC;
     g_hash_table_insert(values, (gpointer)key,
-                        g_strdup_printf("%s\t%" G_GINT64_FORMAT "\t%s", words[verdict], seconds,
-                                        sentence ? sentence : ""));
+                        g_strdup_printf("%s\t%" G_GINT64_FORMAT "\t%s", words[verdict].word,
+                                        seconds, sentence ? sentence : ""));
     cache_keep(&verdicts_file, values);
 }

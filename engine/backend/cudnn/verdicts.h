@@ -5,10 +5,10 @@
 #include <stdbool.h>
 
 typedef enum {
-    VERDICT_NONE,  // not known, or no longer believed
-    VERDICT_WORKS, //
-    VERDICT_FAILS, // with a sentence
-    VERDICT_SLOW,  // with a sentence; believed for a day
+    VERDICT_NONE,   // not known, or no longer believed
+    VERDICT_WORKS,  //
+    VERDICT_BROKEN, // with a sentence
+    VERDICT_FAILS,  // with a sentence; believed for a day
 } Verdict;
 
 // A file that is missing, damaged, or not readable holds no verdicts. *sentence: NULL or to be
