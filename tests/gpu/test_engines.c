@@ -202,13 +202,13 @@ int main(int argc, char **argv)
     if (argc > 1 && g_str_equal(argv[1], "census"))
         return take_census();
     self = argv[0];
-    g_test_init(&argc, &argv, NULL);
     const char *root = g_getenv("COLORIZE_CUDA_ROOT");
     if (!root || !*root) {
         printf(
             "1..0 # SKIP COLORIZE_CUDA_ROOT is not set: the real cuDNN judges this (HACKING.md)\n");
         return 0;
     }
+    g_test_init(&argc, &argv, NULL);
     for (size_t i = 0; i < G_N_ELEMENTS(generations); i++) {
         g_autofree char *name = g_strdup_printf("/gpu/engines/sm_%s", generations[i]);
         g_test_add_data_func(name, (gconstpointer)generations[i], generation);

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include <glib/gstdio.h>
+
 static void a_library_that_crashes_on_load_spares_the_process(void)
 {
     g_autoptr(Case) c = case_new("crash-load", "libfake_cudnn.so");
@@ -138,6 +140,53 @@ static void failures_but_crashes_and_wrong_numbers_are_believed_for_a_day(void)
         }
 }
 
+static void put_gpu(const Case *c, const char *place, const char *model, int irq)
+{
+    g_autofree char *folder = g_build_filename(c->folder, "gpus", place, NULL);
+    g_autofree char *path = g_build_filename(folder, "information", NULL);
+    g_autofree char *text =
+        g_strdup_printf("Model: \t\t %s\nIRQ:   \t\t %d\nGPU UUID: \t GPU-?\n", model, irq);
+    g_assert_cmpint(g_mkdir_with_parents(folder, 0700), ==, 0);
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+// Whether the next start tries it: then two calls of cuInit(), else one.
+static bool tries(const Case *c)
+{
+    size_t before = case_count_inits(c);
+    EXPECT(c, "started with 1\n");
+    return case_count_inits(c) - before == 2;
+}
+
+static void another_gpu_is_tried_anew(void)
+{
+    static const char *const variables[] = {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"};
+    g_autoptr(Case) c = case_new("gpus", "libfake_cudnn.so");
+    g_autofree char *folder = g_build_filename(c->folder, "gpus", NULL);
+    case_set(c, "COLORIZE_CUDA_PROC", folder);
+    for (size_t i = 0; i < G_N_ELEMENTS(variables); i++)
+        c->environment = g_environ_unsetenv(c->environment, variables[i]);
+    g_assert_true(tries(c)); // the folder is missing
+    g_assert_false(tries(c));
+    put_gpu(c, "0000:01:00.0", "NVIDIA GeForce RTX 3060", 131);
+    g_assert_true(tries(c));
+    put_gpu(c, "0000:01:00.0", "NVIDIA GeForce RTX 3060", 132);
+    g_assert_false(tries(c));
+    put_gpu(c, "0000:01:00.0", "NVIDIA GeForce RTX 4070", 132);
+    g_assert_true(tries(c));
+    put_gpu(c, "0000:02:00.0", "NVIDIA GeForce RTX 4070", 133);
+    g_assert_true(tries(c));
+    for (size_t i = 0; i < G_N_ELEMENTS(variables); i++) {
+        case_set(c, variables[i], "");
+        g_assert_true(tries(c));
+        case_set(c, variables[i], "1");
+        g_assert_true(tries(c));
+        g_assert_false(tries(c));
+        c->environment = g_environ_unsetenv(c->environment, variables[i]);
+        g_assert_false(tries(c));
+    }
+}
+
 // Two calls of cuInit() at the first start, one in the child; one at each later start.
 static void a_verdict_is_used_at_the_next_start(void)
 {
@@ -211,6 +260,7 @@ static void add(void)
     ADD(a_child_that_was_killed_is_no_verdict);
     ADD(a_slow_first_use_is_ended);
     ADD(failures_but_crashes_and_wrong_numbers_are_believed_for_a_day);
+    ADD(another_gpu_is_tried_anew);
     ADD(a_verdict_is_used_at_the_next_start);
     ADD(a_damaged_cache_is_ignored_and_replaced);
     ADD(a_cache_that_cannot_be_written_costs_time_alone);

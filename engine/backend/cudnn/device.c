@@ -129,7 +129,9 @@ static bool open_staging(CzDevice *device, GError **error)
     if (result == CUDA_SUCCESS)
         result = cuda->cuMemAlloc_v2(&staging->landing, n_bytes);
     for (int i = 0; result == CUDA_SUCCESS && i < STAGING_SLOTS; i++) {
-        result = cuda->cuEventCreate(&staging->copied[i], CU_EVENT_DISABLE_TIMING);
+        // The host waits for this one: asleep, whatever the context says.
+        result = cuda->cuEventCreate(&staging->copied[i],
+                                     CU_EVENT_DISABLE_TIMING | CU_EVENT_BLOCKING_SYNC);
         if (result == CUDA_SUCCESS)
             result = cuda->cuEventCreate(&staging->moved[i], CU_EVENT_DISABLE_TIMING);
     }

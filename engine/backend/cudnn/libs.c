@@ -24,6 +24,12 @@ static const char *const root_patterns[] = {
 };
 static const char *const system_folders[] = {"/usr/local/cuda/lib64", "/usr/lib/x86_64-linux-gnu"};
 
+// A folder for each GPU, named by its place on the bus, with a file of lines.
+#define GPUS_FOLDER "/proc/driver/nvidia/gpus"
+#define MODEL_LINE  "Model:"
+// Which GPUs a process sees, and in which order: the first one is tried.
+static const char *const gpu_variables[] = {"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"};
+
 // What one search has at hand.
 typedef struct {
     const CzHost *host;
@@ -445,13 +451,46 @@ char *libs_driver(const Libs *libs)
     return g_path_get_basename(path);
 }
 
+static void append_model(GString *text, const char *path)
+{
+    g_autofree char *lines = NULL;
+    if (!g_file_get_contents(path, &lines, NULL, NULL))
+        return;
+    g_auto(GStrv) split = g_strsplit(lines, "\n", -1);
+    for (char **line = split; *line; line++)
+        if (g_str_has_prefix(*line, MODEL_LINE))
+            g_string_append_printf(text, "%s, ", g_strstrip(*line + strlen(MODEL_LINE)));
+}
+
+// As the kernel's part of the driver tells them: cuInit() is for the child. Nothing where it does
+// not.
+static char *list_gpus(void)
+{
+    GString *text = g_string_new(NULL);
+    const char *folder = g_getenv("COLORIZE_CUDA_PROC");
+    g_autofree char *escaped = escape_pattern(folder ? folder : GPUS_FOLDER);
+    g_autofree char *pattern = g_strconcat(escaped, "/*/information", NULL);
+    glob_t found;
+    if (glob(pattern, 0, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            append_model(text, found.gl_pathv[i]);
+    globfree(&found);
+    for (size_t i = 0; i < G_N_ELEMENTS(gpu_variables); i++) {
+        const char *value = g_getenv(gpu_variables[i]);
+        if (value)
+            g_string_append_printf(text, "%s=%s, ", gpu_variables[i], value);
+    }
+    return g_string_free(text, FALSE);
+}
+
 char *libs_key(const Libs *libs)
 {
+    g_autofree char *gpus = list_gpus();
     g_autofree char *driver = real_path(libs->driver_path);
     g_autofree char *cudnn = real_path(libs->cudnn_path);
     g_autofree char *cublas = real_path(libs->cublas_path);
     return g_strdup_printf(
-        "run plans with driver %d at %s; cuDNN %zu at %s; cuBLASLt at %s; colorize %s",
+        "run plans on %swith driver %d at %s; cuDNN %zu at %s; cuBLASLt at %s; colorize %s", gpus,
         libs->driver_version, driver, libs->cudnn_version, cudnn, cublas, COLORIZE_VERSION);
 }
 

@@ -9,6 +9,8 @@
 //   2. as the loader finds them by name;
 //   3. /usr/local/cuda/lib64, /usr/lib/x86_64-linux-gnu.
 // COLORIZE_CUDA_ONLY=1 leaves out 2 and 3. The user's home is not searched.
+//
+// For tests alone: COLORIZE_CUDA_PROC, a folder in place of /proc/driver/nvidia/gpus.
 #pragma once
 
 #include <stdbool.h>
@@ -58,7 +60,8 @@ char *libs_driver(const Libs *libs);
 char *libs_version(const Libs *libs); // of cuDNN, "9.19.0"; the caller frees
 // "cuDNN 9.19.0 at /usr/lib/x86_64-linux-gnu/libcudnn.so.9"; the caller frees.
 char *libs_describe(const Libs *libs);
-// All that a verdict on these libraries hangs on, for FirstUse.key; the caller frees.
+// All that a verdict on these libraries and GPUs hangs on, for FirstUse.key; asks nothing of the
+// driver. The caller frees.
 char *libs_key(const Libs *libs);
 
 // FALSE with CZ_ERROR_BACKEND, "ACTION: CUDA_ERROR_NO_DEVICE (100), no CUDA-capable device is
