@@ -79,7 +79,6 @@ static struct {
 
 // The number of the context that is current: a released one is none.
 static _Thread_local unsigned current;
-static _Thread_local GArray *pushed;
 
 static void object_free(void *pointer)
 {
@@ -115,7 +114,6 @@ static void clear(void)
         g_string_free(g_steal_pointer(&state.complaints), TRUE);
     if (state.shown != NULL)
         g_string_free(g_steal_pointer(&state.shown), TRUE);
-    g_clear_pointer(&pushed, g_array_unref);
 }
 
 __attribute__((constructor)) void double_reset(void)
@@ -536,41 +534,6 @@ DOUBLE_EXPORT CUresult cuCtxGetCurrent(CUcontext *context)
     ENTER(NEEDS_INIT);
     *context = (void *)GUINT_TO_POINTER(current);
     return CUDA_SUCCESS;
-}
-
-DOUBLE_EXPORT CUresult cuCtxGetDevice(CUdevice *device)
-{
-    ENTER(NEEDS_INIT | NEEDS_CONTEXT);
-    *device = 0;
-    return CUDA_SUCCESS;
-}
-
-DOUBLE_EXPORT CUresult cuCtxPushCurrent_v2(CUcontext context)
-{
-    ENTER(NEEDS_INIT);
-    unsigned before = current;
-    CUresult result = set_current(context);
-    if (result != CUDA_SUCCESS)
-        return result;
-    if (pushed == NULL)
-        pushed = g_array_new(FALSE, FALSE, sizeof(unsigned));
-    g_array_append_val(pushed, before);
-    return CUDA_SUCCESS;
-}
-
-// Pops even where an injected fault strikes: as with every release, the state must not hang on it.
-DOUBLE_EXPORT CUresult cuCtxPopCurrent_v2(CUcontext *context)
-{
-    ENTER(NEEDS_INIT | RELEASES);
-    if (pushed == NULL || pushed->len == 0) {
-        double_complain("cuCtxPopCurrent_v2: nothing was pushed");
-        return CUDA_ERROR_INVALID_CONTEXT;
-    }
-    if (context != NULL)
-        *context = (void *)GUINT_TO_POINTER(current);
-    current = g_array_index(pushed, unsigned, pushed->len - 1);
-    g_array_set_size(pushed, pushed->len - 1);
-    return entered;
 }
 
 static int find_error(CUresult code)

@@ -158,10 +158,6 @@ typedef struct CUgraphExec_st *CUgraphExec;
     X(CUresult, cuDevicePrimaryCtxRetain, (CUcontext *context, CUdevice device)) \
     X(CUresult, cuDevicePrimaryCtxRelease_v2, (CUdevice device)) \
     X(CUresult, cuCtxSetCurrent, (CUcontext context)) \
-    X(CUresult, cuCtxGetDevice, (CUdevice *device)) \
-    X(CUresult, cuCtxPushCurrent_v2, (CUcontext context)) \
-    X(CUresult, cuCtxPopCurrent_v2, (CUcontext *context)) \
-    X(CUresult, cuCtxSynchronize, (void)) \
     X(CUresult, cuMemGetInfo_v2, (size_t *free_bytes, size_t *total_bytes)) \
     X(CUresult, cuMemAlloc_v2, (CUdeviceptr *address, size_t n_bytes)) \
     X(CUresult, cuMemFree_v2, (CUdeviceptr address)) \
@@ -174,7 +170,6 @@ typedef struct CUgraphExec_st *CUgraphExec;
       (CUdeviceptr dst, CUdeviceptr src, size_t n_bytes, CUstream stream)) \
     X(CUresult, cuMemsetD8Async, \
       (CUdeviceptr dst, unsigned char value, size_t n_bytes, CUstream stream)) \
-    X(CUresult, cuMemsetD32Async, (CUdeviceptr dst, unsigned value, size_t n, CUstream stream)) \
     X(CUresult, cuStreamCreate, (CUstream *stream, unsigned flags)) \
     X(CUresult, cuStreamDestroy_v2, (CUstream stream)) \
     X(CUresult, cuStreamSynchronize, (CUstream stream)) \
@@ -189,16 +184,12 @@ typedef struct CUgraphExec_st *CUgraphExec;
        void **values)) \
     X(CUresult, cuModuleUnload, (CUmodule module)) \
     X(CUresult, cuModuleGetFunction, (CUfunction *function, CUmodule module, const char *name)) \
-    X(CUresult, cuFuncGetAttribute, \
-      (int *value, CUfunction_attribute attribute, CUfunction function)) \
-    X(CUresult, cuFuncSetAttribute, (CUfunction function, CUfunction_attribute attribute, int value)) \
     X(CUresult, cuLaunchKernel, \
       (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, \
        unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void **args, \
        void **extra)) \
     X(CUresult, cuStreamBeginCapture_v2, (CUstream stream, CUstreamCaptureMode mode)) \
     X(CUresult, cuStreamEndCapture, (CUstream stream, CUgraph *graph)) \
-    X(CUresult, cuStreamIsCapturing, (CUstream stream, CUstreamCaptureStatus *state)) \
     X(CUresult, cuGraphInstantiateWithFlags, \
       (CUgraphExec *exec, CUgraph graph, unsigned long long flags)) \
     X(CUresult, cuGraphLaunch, (CUgraphExec exec, CUstream stream)) \
