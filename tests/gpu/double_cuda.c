@@ -68,7 +68,7 @@ static struct {
     const Device *device;
     int sm, n_devices, driver_version;
     bool initialized, fault_struck;
-    unsigned n_retained, context, lose_in;
+    unsigned n_retained, context, context_flags, lose_in;
     CUresult lost, lose_code;
     Fault fault;
     unsigned n_calls, n_complaints;
@@ -480,6 +480,28 @@ DOUBLE_EXPORT CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice 
         }
     double_complain("cuDeviceGetAttribute: the double does not know attribute %d", attribute);
     return CUDA_ERROR_INVALID_VALUE;
+}
+
+// Overwrites what was set before, of an active context, too: cuda.h of CUDA 13 names no refusal.
+DOUBLE_EXPORT CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned flags)
+{
+    ENTER(NEEDS_INIT);
+    if (device < 0 || device >= state.n_devices)
+        return CUDA_ERROR_INVALID_DEVICE;
+    if (flags > 2 && flags != CU_CTX_SCHED_BLOCKING_SYNC)
+        return CUDA_ERROR_INVALID_VALUE;
+    state.context_flags = flags;
+    return CUDA_SUCCESS;
+}
+
+DOUBLE_EXPORT CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned *flags, int *active)
+{
+    ENTER(NEEDS_INIT);
+    if (device < 0 || device >= state.n_devices)
+        return CUDA_ERROR_INVALID_DEVICE;
+    *flags = state.context_flags;
+    *active = state.n_retained > 0;
+    return CUDA_SUCCESS;
 }
 
 DOUBLE_EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device)

@@ -8,6 +8,9 @@
 
 #include "double.h"
 
+// Of the driver's double, not of the module's table.
+CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned *flags, int *active);
+
 enum { NEARLY_FULL = 400 << 20 };
 
 static CzHost host = {.abi = CZ_BACKEND_ABI};
@@ -171,6 +174,20 @@ static void a_gpu_that_is_taken_fails(void)
     expect("taken", FIRST_USE_FAILS, "opening the GPU: ");
 }
 
+// Set before the context is retained; a driver that does not want to is used all the same.
+static void waiting_sleeps(void)
+{
+    unsigned flags = 0;
+    int active;
+    double_fail_call("cuDevicePrimaryCtxRetain", 1, CUDA_ERROR_DEVICE_UNAVAILABLE);
+    g_assert_cmpint(try_out(NULL), ==, FIRST_USE_FAILS);
+    g_assert_cmpint(cuDevicePrimaryCtxGetState(0, &flags, &active), ==, CUDA_SUCCESS);
+    g_assert_cmpuint(flags, ==, CU_CTX_SCHED_BLOCKING_SYNC);
+    g_assert_cmpint(active, ==, 0);
+    double_fail_call("cuDevicePrimaryCtxSetFlags_v2", 1, 708);
+    expect("flags refused", FIRST_USE_WORKS, NULL);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -192,6 +209,7 @@ int main(int argc, char **argv)
     CASE(memory_that_is_out_decides_nothing);
     CASE(failures_on_a_full_gpu_decide_nothing);
     CASE(a_gpu_that_is_taken_fails);
+    CASE(waiting_sleeps);
     int status = g_test_run();
     libs_free(libs);
     return status;

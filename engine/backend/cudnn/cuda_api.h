@@ -104,6 +104,7 @@
 
 // Bits and values that are passed as plain unsigned integers.
 #define CUDA_FLAGS(X) \
+    X(CU_CTX_SCHED_BLOCKING_SYNC, 4) \
     X(CU_STREAM_DEFAULT, 0) \
     X(CU_STREAM_NON_BLOCKING, 1) \
     X(CU_EVENT_DEFAULT, 0) \
@@ -155,6 +156,7 @@ typedef struct CUgraphExec_st *CUgraphExec;
     X(CUresult, cuDeviceGetName, (char *name, int size, CUdevice device)) \
     X(CUresult, cuDeviceGetAttribute, (int *value, CUdevice_attribute attribute, CUdevice device)) \
     X(CUresult, cuDeviceTotalMem_v2, (size_t *n_bytes, CUdevice device)) \
+    X(CUresult, cuDevicePrimaryCtxSetFlags_v2, (CUdevice device, unsigned flags)) \
     X(CUresult, cuDevicePrimaryCtxRetain, (CUcontext *context, CUdevice device)) \
     X(CUresult, cuDevicePrimaryCtxRelease_v2, (CUdevice device)) \
     X(CUresult, cuCtxSetCurrent, (CUcontext context)) \

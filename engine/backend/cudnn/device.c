@@ -108,6 +108,8 @@ bool device_describe(const CzHost *host, const Libs *libs, int ordinal, CzDevice
 static bool open_context(CzDevice *device, GError **error)
 {
     const CudaApi *cuda = &device->libs->cuda;
+    // Waiting sleeps; by default it keeps a core busy. A driver that will not spins as ever.
+    cuda->cuDevicePrimaryCtxSetFlags_v2(device->device, CU_CTX_SCHED_BLOCKING_SYNC);
     // The primary context, as cuDNN's own runtime takes that.
     device->retained =
         device_check(device, cuda->cuDevicePrimaryCtxRetain(&device->context, device->device),
