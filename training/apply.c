@@ -283,7 +283,7 @@ int train_command_apply(int argc, char **argv)
         {"out", 'o', 0, G_OPTION_ARG_FILENAME, &a.out,
          "Result; several photographs go to a folder, as PNG", "FILE|DIR"},
         {"weights", 0, 0, G_OPTION_ARG_FILENAME, &a.weights, "Weights (default: bundled)", "FILE"},
-        {"device", 0, 0, G_OPTION_ARG_STRING, &a.device, "auto, cpu, cuda, cuda:N", "D"},
+        {"device", 0, 0, G_OPTION_ARG_STRING, &a.device, "auto, cpu, cuda, cuda:N, cuda:NAME", "D"},
         {"strength", 0, 0, G_OPTION_ARG_STRING, &a.strength,
          "How strong the colours are, 0 to 2 (default: 1)", "S"},
         {"warmth", 0, 0, G_OPTION_ARG_STRING, &a.warmth, "Cooler or warmer, -1 to 1 (default: 0)",

@@ -127,7 +127,7 @@ int train_command_hints(int argc, char **argv)
         {"steps", 0, 0, G_OPTION_ARG_INT, &a.steps, "Steps on either kind (400)", "N"},
         {"width", 0, 0, G_OPTION_ARG_INT, &a.width, "Features that the head makes (32)", "N"},
         {"seed", 0, 0, G_OPTION_ARG_INT, &a.seed, "Of batches (1)", "N"},
-        {"device", 0, 0, G_OPTION_ARG_STRING, &a.device, "auto, cpu, cuda, cuda:N", "D"},
+        {"device", 0, 0, G_OPTION_ARG_STRING, &a.device, "auto, cpu, cuda, cuda:N, cuda:NAME", "D"},
         {"threads", 0, 0, G_OPTION_ARG_INT, &a.threads,
          "Compute threads (default: free physical cores)", "N"},
         {NULL},

@@ -181,7 +181,7 @@ int train_command_sweep(int argc, char **argv)
          "Compute threads of each (default: cores over jobs)", "N"},
         {"loaders", 0, 0, G_OPTION_ARG_INT, &a.loaders,
          "Threads of each that prepare pictures (default: 1)", "N"},
-        {"device", 0, 0, G_OPTION_ARG_STRING, &a.device, "auto, cpu, cuda, cuda:N", "D"},
+        {"device", 0, 0, G_OPTION_ARG_STRING, &a.device, "auto, cpu, cuda, cuda:N, cuda:NAME", "D"},
         {"dry-run", 0, 0, G_OPTION_ARG_NONE, &a.dry, "Only tell which runs there would be", NULL},
         {NULL},
     };

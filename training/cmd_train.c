@@ -150,7 +150,7 @@ int train_command_train(int argc, char **argv)
          NULL},
         {"set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &a.sets, "Override a recipe key (may be repeated)",
          "SECTION.KEY=VALUE"},
-        {"device", 0, 0, G_OPTION_ARG_STRING, &a.device, "auto, cpu, cuda, cuda:N", "D"},
+        {"device", 0, 0, G_OPTION_ARG_STRING, &a.device, "auto, cpu, cuda, cuda:N, cuda:NAME", "D"},
         {"threads", 0, 0, G_OPTION_ARG_INT, &a.threads,
          "Compute threads (default: free physical cores)", "N"},
         {"loaders", 0, 0, G_OPTION_ARG_INT, &a.loaders,

@@ -425,7 +425,7 @@ int train_command_evaluate(int argc, char **argv)
         {"reach", 0, 0, G_OPTION_ARG_DOUBLE, &a.reach, "How far a hint reaches (default: 0.5)", "R"},
         {"encoder", 0, 0, G_OPTION_ARG_FILENAME, &a.encoder,
          "Pretrained encoder for LPIPS-like and Frechet, or none (default: $" ENCODER_KEY ")", "FILE"},
-        {"device", 0, 0, G_OPTION_ARG_STRING, &a.device, "auto, cpu, cuda, cuda:N", "D"},
+        {"device", 0, 0, G_OPTION_ARG_STRING, &a.device, "auto, cpu, cuda, cuda:N, cuda:NAME", "D"},
         {"threads", 0, 0, G_OPTION_ARG_INT, &a.threads, "Compute threads (default: free physical cores)", "N"},
         {"json", 0, 0, G_OPTION_ARG_FILENAME, &a.json, "Write the table as JSON", "FILE"},
         {"sheet", 0, 0, G_OPTION_ARG_FILENAME, &a.sheet, "Write 12 pictures in rows grey, outputs, truth", "FILE.png"},
