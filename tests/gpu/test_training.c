@@ -85,10 +85,10 @@ static void ten_steps_agree(void)
         const char *name;
         bool bf16, gan;
         double loss, ab; // how far apart: losses; a*b* of the last step
-    } rows[] = {{"F32", false, false, 1e-5, 0.02},
-                {"F32 against a critic", false, true, 1e-4, 0.1},
-                {"BF16", true, false, 0.01, 2},
-                {"BF16 against a critic", true, true, 0.05, 4}};
+    } rows[] = {{"F32", false, false, 1e-6, 1e-3},
+                {"F32 against a critic", false, true, 1e-6, 1e-3},
+                {"BF16", true, false, 1e-3, 1},
+                {"BF16 against a critic", true, true, 2e-3, 1}};
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         TrainRecipe recipe = small_recipe();
         recipe.bf16 = rows[i].bf16;

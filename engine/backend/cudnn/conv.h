@@ -50,7 +50,7 @@ bool conv_find(CzDevice *device, const ConvProblem *problem, size_t workspace_li
 // Writes what was found out about engines to the user's cache folder, if there is news.
 void conv_keep_choices(CzDevice *device);
 
-// The addresses of one execution, to be destroyed by descriptor_destroy() of cuDNN.
+// The addresses of one execution; the caller destroys it (cudnnBackendDestroyDescriptor).
 bool conv_bind(const CzDevice *device, const ConvProblem *problem, const ConvMemory *memory,
                cudnnBackendDescriptor_t *pack, GError **error);
 bool conv_execute(const CzDevice *device, const ConvPlan *plan, cudnnBackendDescriptor_t pack,

@@ -3,8 +3,9 @@
 //
 // All work of a device goes through one stream, in order. Uploads cross the bus in a second one,
 // into memory of their own, and are moved to where they belong by the first: the input of the next
-// run is copied while this one still works. Nothing waits for the device but device_download() and
-// what ends a life time.
+// run is copied while this one still works. The host waits for the device in device_download(), in
+// device_upload() when all slots are on their way, in sums over ranks that it makes itself, and
+// where a life time ends.
 #pragma once
 
 #include <stdbool.h>

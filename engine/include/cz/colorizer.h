@@ -29,9 +29,10 @@ typedef struct CzChroma CzChroma;
 typedef struct {
     const char *weights; // NULL or "": the bundled ones (cz_weights_bundled)
     const char *device;  // NULL: auto
-    // The network's activations; zero is F32. BF16 runs everywhere. F16 is for GPUs: on a CPU it is
-    // F32, for it is asked for to be fast; a GPU that does not run it is refused (CZ_ERROR_BACKEND in
-    // the first predict), or left for the next device if device is "auto".
+    // The network's activations; zero is F32. F16 is for GPUs: on a CPU it is F32, for it is asked for
+    // to be fast, and so it is from there on where the network's numbers go beyond it. A GPU that does
+    // not run a type (BF16 before sm_80) is refused (CZ_ERROR_BACKEND in the first predict), or left
+    // for the next device if device is "auto".
     CzDtype precision;
     int threads; // 0: all available cores
 } CzColorizerOptions;
@@ -41,8 +42,8 @@ CzColorizer *cz_colorizer_new(const CzColorizerOptions *options, GError **error)
 void cz_colorizer_free(CzColorizer *colorizer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CzColorizer, cz_colorizer_free)
 const CzDeviceInfo *cz_colorizer_device(const CzColorizer *colorizer);
-// Once after a device was left for another: a sentence on which and why, for the user. NULL:
-// nothing new. The caller frees. Not while a prediction runs.
+// Once after a device was left for another, or F16 for F32: a sentence on what and why, for the user.
+// NULL: nothing new. The caller frees. Not while a prediction runs.
 char *cz_colorizer_notice(CzColorizer *colorizer);
 
 // Reads all rows once (twice the band is all that is held), runs the network at the weights'

@@ -5,7 +5,7 @@
 // filters, biases, scalars, losses, gradients of filters and optimizer state are F32 always.
 // A backend computes BF16 and F16 ops with F32 sums and rounds once, at the output; an F16 output
 // beyond 65504 is infinite then. A convolution's filter is rounded to its activations' type first.
-// Every backend takes BF16; what does not take F16 says so when a plan is made.
+// CPU backends take BF16, and GPUs from sm_80 on; what does not take a type says so when a plan is made.
 // Gradients of filters, too, may be rounded once to the type of the maps, by a backend whose library
 // gives no other (cuDNN), and the biases of convolutions as their filters are.
 #pragma once

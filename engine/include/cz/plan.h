@@ -23,8 +23,8 @@ const char *const *cz_device_details(void);
 
 typedef struct CzEngineDevice CzEngineDevice;
 // id: "auto" or NULL = the best that opens; "cpu" = oneDNN, or the reference backend where it is
-// missing; "reference"; "cuda" = the first
-// GPU that opens, "cuda:N", "cuda:TEXT" = the first with TEXT in its name, whatever the case.
+// missing; "reference"; "cuda" = the first GPU that opens, "cuda:N", "cuda:TEXT" = the first with TEXT
+// in its name, whatever the case.
 // CZ_ERROR_BACKEND for an unknown or unusable one. options may be NULL.
 CzEngineDevice *cz_device_open(const char *id, GError **error);
 CzEngineDevice *cz_device_open_with(const char *id, const CzDeviceOptions *options, GError **error);
